@@ -1,0 +1,74 @@
+"""An event-sourced library for the life of a Message Batch. See README.md; the rules stand in specs/lifecycle.md."""
+
+from lifecycle.batch import MessageBatch, Phase, ProcessingStatus, RequestCounts
+from lifecycle.deciding import Archive, Cancel, Command, Create, Delete, End, RecordProgress, decide
+from lifecycle.errors import (
+    CommandRejected,
+    EmptyStream,
+    IllegalEvent,
+    IllegalTransition,
+    LifecycleError,
+    LogError,
+    RuleBroken,
+    WireError,
+)
+from lifecycle.events import (
+    Archived,
+    CancelInitiated,
+    CountsUpdated,
+    Created,
+    Deleted,
+    Ended,
+    Event,
+    Record,
+)
+from lifecycle.folding import check, evolve, fold
+from lifecycle.machine import TRANSITIONS
+from lifecycle.replaying import Finding, Report, audit, replay
+from lifecycle.rules import HOSTED, LAWS, RULES, Profile, Rule, Tier, Violation
+
+__all__ = [
+    "HOSTED",
+    "LAWS",
+    "RULES",
+    "TRANSITIONS",
+    "Archive",
+    "Archived",
+    "Cancel",
+    "CancelInitiated",
+    "Command",
+    "CommandRejected",
+    "CountsUpdated",
+    "Create",
+    "Created",
+    "Delete",
+    "Deleted",
+    "EmptyStream",
+    "End",
+    "Ended",
+    "Event",
+    "Finding",
+    "IllegalEvent",
+    "IllegalTransition",
+    "LifecycleError",
+    "LogError",
+    "MessageBatch",
+    "Phase",
+    "ProcessingStatus",
+    "Profile",
+    "Record",
+    "RecordProgress",
+    "Report",
+    "RequestCounts",
+    "Rule",
+    "RuleBroken",
+    "Tier",
+    "Violation",
+    "WireError",
+    "audit",
+    "check",
+    "decide",
+    "evolve",
+    "fold",
+    "replay",
+]

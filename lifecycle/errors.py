@@ -1,0 +1,140 @@
+"""
+Every exception of the package, split by who must act::
+
+    LifecycleError
+    ├── IllegalEvent               the owner of the history; do not retry
+    │   ├── IllegalTransition      no such arrow
+    │   └── RuleBroken             the arrow exists, but what the event says cannot be
+    ├── EmptyStream(ValueError)    the caller: nothing to fold
+    ├── CommandRejected            the caller: not now; nothing was recorded
+    ├── WireError(ValueError)      the sender
+    └── LogError(ValueError)       the operator
+
+Fields are for programs; the text is for people: what happened, where, what was allowed, what to do.  All of them
+pickle.  Beside these, a value of the wrong type is a plain `TypeError` that names the field.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:  # errors stands at the bottom of the core: it names the values, it does not need them
+    from lifecycle.batch import MessageBatch, Phase
+    from lifecycle.events import Event
+    from lifecycle.rules import Rule, Violation
+
+
+class LifecycleError(Exception):
+    """Whatever this package raises on purpose, except a plain `TypeError` or `ValueError` for a value's own type."""
+
+
+@attrs.frozen(eq=False)
+class IllegalEvent(LifecycleError):
+    """An event that its history does not admit. The history is wrong, or the event is: trying again changes nothing."""
+
+    event: Event
+    """The refused event."""
+    before: MessageBatch | None
+    """The batch as it stood, untouched; None before the first event."""
+    version: int | None
+    """The event's 1-based place in what `fold` was given; None from `evolve`."""
+
+    def _where(self) -> str:
+        place = "" if self.version is None else f"event {self.version}: "
+        batch_id = getattr(self.event, "id", None) if self.before is None else self.before.id
+        return place + ("" if batch_id is None else f"batch {batch_id!r}: ")
+
+
+@attrs.frozen(eq=False)
+class IllegalTransition(IllegalEvent):
+    """The phase has no such arrow (rule T1)."""
+
+    phase: Phase | None
+    """The phase of `before`; None if there is no batch yet."""
+    allowed: tuple[str, ...]
+    """The tags of the events that the phase admits."""
+
+    def __str__(self) -> str:
+        state = "there is no batch yet" if self.phase is None else f"the batch is {self.phase}"
+        choice = f"allowed: {', '.join(self.allowed)}" if self.allowed else "nothing may follow"
+        return (
+            f"{self._where()}{self.event.tag} is illegal here: {state}; {choice} (T1). "
+            "Nothing changed; correct the history, a retry will not help."
+        )
+
+
+@attrs.frozen(eq=False)
+class RuleBroken(IllegalEvent):
+    """The arrow exists, but what the event says breaks a law, or a contract rule of the profile."""
+
+    violations: tuple[Violation, ...]
+    """All that the event newly breaks, in the rulebook's order."""
+
+    def __str__(self) -> str:
+        said = "; ".join(str(violation) for violation in self.violations)
+        return (
+            f"{self._where()}{self.event.tag} breaks {said}. "
+            "Nothing changed; correct the history, a retry will not help."
+        )
+
+
+class EmptyStream(LifecycleError, ValueError):
+    """There is nothing to fold: no event and no batch to start from."""
+
+    def __str__(self) -> str:
+        return "no events and no start: a batch begins with a Created event; pass one, or pass start="
+
+
+@attrs.frozen(eq=False)
+class CommandRejected(LifecycleError):
+    """The batch is not where the command could be done. Nothing was recorded."""
+
+    command: Any
+    """The rejected command."""
+    batch: MessageBatch | None
+    """The batch as it stands; None if there is none."""
+    rule: Rule
+    """The first rule that the command's event would break."""
+    reason: str
+    """What is in the way, for people."""
+    error_type: str | None
+    """The error type of the API's answer, such as ``invalid_request_error``; None where its documents are silent."""
+    http_status: int | None
+    """The HTTP status of the API's answer; None where its documents are silent."""
+
+    def __str__(self) -> str:
+        answer = "" if self.http_status is None else f" The API answers {self.http_status} {self.error_type}."
+        return f"{type(self.command).__name__} rejected ({self.rule.id}): {self.reason}. Nothing was recorded.{answer}"
+
+
+@attrs.frozen(eq=False)
+class WireError(LifecycleError, ValueError):
+    """A body or a value that is not of the wire's form. The sender has to mend it."""
+
+    problems: tuple[tuple[str, str], ...]
+    """Everything that is wrong: (path, message) each, the path in wire names, such as ``$.request_counts.processing``."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{path}: {message}" for path, message in self.problems)
+
+
+@attrs.frozen(eq=False)
+class LogError(LifecycleError, ValueError):
+    """A log that cannot be read or written, or one line of it that is no record."""
+
+    path: str
+    """The file, as it was given."""
+    line: int | None
+    """The line, from 1; None if the file as a whole is meant."""
+    reason: str
+    """What is wrong, for people."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """For a refused line: (path, message) each, as in `WireError`."""
+    torn: bool = False
+    """The last line has no end: a writer was stopped in the middle. Harmless; the next append cuts it off."""
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.reason}"

@@ -1,0 +1,334 @@
+"""
+The rules fused: one function for each profile, phase and event, written as source and compiled, as attrs does it.
+
+A function takes the `State` of a batch that satisfies the laws and an event.  If the event breaks no rule, it applies
+the event and returns the steps that may come next; otherwise it returns None and has changed nothing.  It says no more
+than that: what exactly is broken, and whether it was broken before, is told by `violations`, which evaluates the same
+predicates one by one.
+
+A predicate is made smaller before it is fused: names that the event does not change keep their value, the statuses on
+both sides of an arrow are known, and what the laws say of a phase (an ended batch has an `ended_at`) is found out by
+trying them.  A rule that the event cannot break comes out as False and is left out.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, cast
+
+from lifecycle.batch import MessageBatch, Phase, ProcessingStatus, RequestCounts, unchecked
+from lifecycle.events import EVENTS, Event
+from lifecycle.machine import TRANSITIONS
+from lifecycle.rules import CONSTANTS, COUNTS, FIELDS, RULES, Rule, Scope, Tier, Violation, names_of, rules_of
+
+new_batch = unchecked(MessageBatch)
+new_counts = unchecked(RequestCounts)
+
+STATUS: Mapping[Phase, ProcessingStatus] = {
+    Phase.IN_PROGRESS: ProcessingStatus.IN_PROGRESS,
+    Phase.CANCELING: ProcessingStatus.CANCELING,
+    Phase.ENDED: ProcessingStatus.ENDED,
+    Phase.ARCHIVED: ProcessingStatus.ENDED,
+    Phase.DELETED: ProcessingStatus.ENDED,
+}
+"""The status that goes with each phase: "on the wire an archived batch is `ended` with `archived_at` set"."""
+
+EFFECTS: Mapping[str, Mapping[str, str]] = {
+    "created": {
+        "id": "event.id",
+        "created_at": "event.created_at",
+        "expires_at": "event.expires_at",
+        "counts": "new_counts(event.request_count, 0, 0, 0, 0, {})",
+        "total": "event.request_count",
+        **dict.fromkeys(("ended_at", "archived_at", "cancel_initiated_at", "results_url", "deleted_at"), "None"),
+    },
+    "counts_updated": {"counts": "event.request_counts"},
+    "cancel_initiated": {"cancel_initiated_at": "event.cancel_initiated_at"},
+    "ended": {
+        "ended_at": "event.ended_at",
+        "counts": "event.request_counts",
+        "results_url": "event.results_url",
+    },
+    "archived": {"archived_at": "event.archived_at", "results_url": "event.results_url"},
+    "deleted": {"deleted_at": "event.deleted_at"},
+}
+"""What each event does to a `State`; the new phase is the machine's to say. This is the whole of "evolve"."""
+
+
+class State:
+    """A batch in the middle of a fold: the fields of `MessageBatch` without its phase, which the steps carry."""
+
+    __slots__ = ("id", "counts", "total", *FIELDS)
+
+    id: str
+    counts: RequestCounts
+    total: int
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    archived_at: datetime | None
+    cancel_initiated_at: datetime | None
+    results_url: str | None
+    deleted_at: datetime | None
+
+    def batch(self, phase: Phase) -> MessageBatch:
+        """The batch that this is, in *phase*."""
+        counts: Any = self.counts
+        if counts.__class__ is not RequestCounts:  # a reducer's, see `lifecycle.wire`
+            counts = new_counts(
+                counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}
+            )
+        batch: MessageBatch = new_batch(
+            self.id,
+            STATUS[phase],
+            counts,
+            self.created_at,
+            self.expires_at,
+            self.ended_at,
+            self.archived_at,
+            self.cancel_initiated_at,
+            self.results_url,
+            self.deleted_at,
+            {},
+        )
+        return batch
+
+    @classmethod
+    def of(cls, batch: MessageBatch) -> "State":
+        """The state that *batch* is."""
+        state = cls()
+        state.id = batch.id
+        state.counts = batch.request_counts
+        state.total = batch.request_counts.total
+        for name in FIELDS:
+            setattr(state, name, getattr(batch, name))
+        return state
+
+
+class Steps(dict[type, Any]):
+    """The steps that are legal in one phase: the event's class -> its function ``(state, event) -> Steps | None``."""
+
+    __slots__ = ("phase",)
+
+    phase: Phase | None
+
+
+# What is known of an expression while predicates are made smaller: that it is None, or that it is not.
+_NONE, _SET = "none", "set"
+
+
+class _Simplify(ast.NodeTransformer):
+    """Replace the names of a predicate and decide what can be decided."""
+
+    def __init__(self, names: Mapping[str, str], facts: Mapping[str, str]) -> None:
+        self.names = names
+        self.facts = facts
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        text = self.names.get(node.id)
+        return node if text is None else ast.parse(text, mode="eval").body
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
+        match node.ops[0]:
+            case ast.Is() | ast.IsNot() as operator:
+                known = self.facts.get(left)
+                if known is not None:
+                    return ast.Constant((known == _NONE) is isinstance(operator, ast.Is))
+            case ast.Eq() | ast.NotEq() as operator:
+                if left == right:
+                    return ast.Constant(isinstance(operator, ast.Eq))
+                if left in CONSTANTS and right in CONSTANTS:
+                    return ast.Constant(isinstance(operator, ast.NotEq))
+            case ast.Lt() | ast.Gt() if left == right:
+                return ast.Constant(value=False)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        decides = isinstance(node.op, ast.Or)  # the operand that decides at once
+        values: list[ast.expr] = []
+        for value in node.values:
+            if isinstance(value, ast.Constant) and isinstance(value.value, bool):
+                if value.value is decides:
+                    return value
+            elif isinstance(value, ast.BoolOp) and isinstance(value.op, type(node.op)):
+                values += value.values
+            else:
+                values.append(value)
+        if not values:
+            return ast.Constant(value=not decides)
+        return values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
+
+
+def _smaller(rule: Rule, names: Mapping[str, str], facts: Mapping[str, str]) -> ast.expr:
+    return cast(ast.expr, _Simplify(names, facts).visit(ast.parse(rule.broken, mode="eval").body))
+
+
+def _alternatives(node: ast.expr) -> dict[str, ast.expr]:
+    nodes = node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or) else [node]
+    return {ast.unparse(node): node for node in nodes}
+
+
+def _known(node: ast.expr) -> bool | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, bool) else None
+
+
+@cache
+def _facts(phase: Phase) -> Mapping[str, str]:
+    """Which fields of a lawful batch in *phase* are set and which are None, found out by trying the laws."""
+    facts = {"deleted_at": _SET if phase is Phase.DELETED else _NONE}  # the definition of phase says as much
+    if phase in (Phase.ENDED, Phase.ARCHIVED):
+        facts["archived_at"] = _SET if phase is Phase.ARCHIVED else _NONE
+    status = {"status": STATUS[phase].name}
+    for field in FIELDS:
+        for guess, otherwise in ((_SET, _NONE), (_NONE, _SET)):
+            laws = rules_of([Tier.LAW], Scope.BATCH)
+            if any(_known(_smaller(rule, status, {**facts, field: guess})) for rule in laws):
+                facts[field] = otherwise
+    return facts
+
+
+def _names_before() -> dict[str, str]:
+    names = {name: f"state.{name}" for name in ("id", "total", *FIELDS)}
+    names |= {name: f"old.{name}" for name in COUNTS}
+    return names | {"extra_keys": "()"}
+
+
+def _names_after(tag: str) -> dict[str, str]:
+    effects = EFFECTS[tag]
+    names = _names_before() | {name: text for name, text in effects.items() if name != "counts"}
+    if tag == "created":
+        names |= dict.fromkeys(COUNTS, "0") | {"processing": effects["total"]}
+    elif "counts" in effects:
+        names |= {name: f"counts.{name}" for name in COUNTS}
+    return names
+
+
+def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[ast.expr]:
+    """What is left of the rules for *tag* in *phase*: the event is clean if none of these is true."""
+    before, after = _names_before(), _names_after(tag)
+    facts = {"None": _NONE} | {text: _SET for name, text in EFFECTS[tag].items() if name.endswith("_at") and text != "None"}
+    if phase is not None:
+        before["status"] = STATUS[phase].name
+        facts |= {before[field]: fact for field, fact in _facts(phase).items()}
+    after["status"] = STATUS[TRANSITIONS[phase, tag]].name
+    found = []
+    for rule in rules_of(tiers, Scope.BATCH):
+        # An alternative that stood word for word before the event was false then, so it is false now.
+        held = _alternatives(_smaller(rule, before, facts)) if phase is not None else {}
+        found += [node for text, node in _alternatives(_smaller(rule, after, facts)).items() if text not in held]
+    if phase is not None:
+        # T3 is judged in the same breath, so that for every other rule the total is the old one.
+        total = {"total": " + ".join(after[name] for name in COUNTS)} if "counts" in EFFECTS[tag] else {}
+        both = after | total | {f"old_{name}": text for name, text in before.items()}
+        for rule in rules_of(tiers, Scope.STEP):
+            if rule.id != "T1":  # the table of steps is T1
+                found += _alternatives(_smaller(rule, both, facts)).values()
+    return [node for node in found if _known(node) is not False]
+
+
+class _Localise(ast.NodeTransformer):
+    """Read each attribute once: ``counts.processing`` becomes the local ``counts_processing``."""
+
+    def __init__(self) -> None:
+        self.locals: dict[str, str] = {}
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        text = ast.unparse(node)
+        name = text.replace(".", "_")
+        self.locals[name] = text
+        return ast.Name(name)
+
+
+def _fused(conditions: Iterable[ast.expr]) -> tuple[list[str], str]:
+    localise = _Localise()
+    tests = [f"({ast.unparse(localise.visit(node))})" for node in conditions]
+    return [f"{name} = {text}" for name, text in localise.locals.items()], " or ".join(tests)
+
+
+def _step(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> str:
+    effects = EFFECTS[tag]
+    loads, test = _fused(_conditions(tiers, phase, tag))
+    lines = ["def step(state, event):"]
+    if "counts" in effects:
+        lines.append(f"    counts = {effects['counts']}")
+        if phase is not None:
+            lines.append("    old = state.counts")
+    lines += [f"    {load}" for load in loads]
+    if test:
+        lines += [f"    if {test}:", "        return None"]
+    lines += [f"    state.{name} = {'counts' if name == 'counts' else text}" for name, text in effects.items()]
+    lines.append("    return following")
+    return "\n".join(lines)
+
+
+def _compile(source: str, name: str, scope: Mapping[str, Any], title: str) -> Any:
+    found = dict(CONSTANTS) | dict(scope)
+    exec(compile(source, f"<lifecycle: {title}>", "exec"), found)  # noqa: S102 -- made of this package's own predicates
+    return found[name]
+
+
+@cache
+def steps(tiers: frozenset[Tier], classes: tuple[type, ...] = EVENTS) -> Mapping[Phase | None, Steps]:
+    """
+    The fused steps of each phase.
+
+    Args:
+        tiers: Which rules they keep; none at all gives steps that only apply.
+        classes: The classes of the events, each with the fields of its event and a ``tag``.
+    """
+    table: dict[Phase | None, Steps] = {phase: Steps() for phase in (None, *Phase)}
+    for phase, legal in table.items():
+        legal.phase = phase
+    for (phase, tag), after in TRANSITIONS.items():
+        scope = {"following": table[after], "new_counts": new_counts}
+        title = f"{tag} when {phase or 'absent'}"
+        step = _compile(_step(tiers, phase, tag), "step", scope, title)
+        table[phase] |= {cls: step for cls in classes if cast(type[Event], cls).tag == tag}
+    return table
+
+
+@cache
+def is_clean(tiers: frozenset[Tier]) -> Any:
+    """The fused check of one batch on its own: ``(batch) -> bool``, true if no rule of *tiers* is broken."""
+    names = {name: f"batch.{name}" for name in ("id", *FIELDS)} | {name: f"counts.{name}" for name in COUNTS}
+    names |= {"total": " + ".join(f"counts.{name}" for name in COUNTS), "extra_keys": "(*batch.extra, *counts.extra)"}
+    lines = ["def clean(batch):", "    counts = batch.request_counts"]
+    for status in ProcessingStatus:
+        found = [_smaller(rule, names | {"status": status.name}, {}) for rule in rules_of(tiers, Scope.BATCH)]
+        loads, test = _fused(node for node in found if _known(node) is not False)
+        lines.append(f"    if batch.processing_status is {status.name}:")
+        lines += [f"        {load}" for load in loads]
+        lines.append(f"        return not ({test})")
+    return _compile("\n".join(lines), "clean", {}, "check")
+
+
+_CODE = {rule.id: compile(rule.broken, f"<rule {rule.id}>", "eval") for rule in RULES.values() if rule.broken}
+
+
+def violations(
+    tiers: frozenset[Tier], after: MessageBatch, before: MessageBatch | None = None
+) -> tuple[Violation, ...]:
+    """All that *after* breaks, on its own and, if *before* is given, as its next state; in the rulebook's order."""
+    names = names_of(after)
+    rules = rules_of(tiers, Scope.BATCH)
+    if before is not None:
+        names |= names_of(before, "old_")
+        rules += rules_of(tiers, Scope.STEP)
+    return tuple(
+        Violation(rule, f"{rule.sentence[:-1]}, but {rule.seen.format_map(names)}")
+        for rule in rules
+        if eval(_CODE[rule.id], dict(CONSTANTS), names)  # noqa: S307 -- the predicates of this package
+    )
+
+
+def newly_broken(tiers: frozenset[Tier], after: MessageBatch, before: MessageBatch | None) -> tuple[Violation, ...]:
+    """What *after* breaks that *before* did not: all T rules, and each B rule that held until now."""
+    found = violations(tiers, after, before)
+    if before is None or not found:
+        return found
+    old = {violation.rule for violation in violations(tiers, before)}
+    return tuple(violation for violation in found if violation.rule not in old)

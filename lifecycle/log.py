@@ -1,0 +1,271 @@
+"""
+Event logs as files: JSON Lines, one CloudEvent a line (``specs/log-format.md``).
+
+Reading streams: a log may be longer than memory, compressed with gzip, or come from standard input.  Appending is
+durable, and leaves a file that reads, whatever happens in the middle.
+"""
+
+import contextlib
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from lifecycle import wire
+from lifecycle.errors import LogError, WireError
+from lifecycle.events import Record
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: the caller has to see to it that there is one writer
+    fcntl = None  # type: ignore[assignment]
+
+_CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+# All that reading a file, compressed or not, raises when the file is at fault.
+_UNREADABLE = (OSError, EOFError, zlib.error)
+
+OnError = Callable[[LogError], object]
+
+
+def read(
+    *paths: str | os.PathLike[str],
+    on_error: OnError | None = None,
+    batch_id: str | None = None,
+    until: int | datetime | None = None,
+    max_bytes: int = wire.MAX_BYTES,
+) -> "Reading":
+    """
+    Read the records of a log.
+
+    Args:
+        paths: The files; several are one log in the order given. Compressed ones are recognised; ``-`` is standard input.
+        on_error: Called with the `LogError` of each refused line, and of a torn tail (`LogError.torn`); reading goes on.
+            Without it the first refused line raises, and a torn tail ends its file quietly.
+        batch_id: Only the records of this stream.
+        until: Only records up to this version, or up to this `recorded_at`, inclusive.
+        max_bytes: The longest line; a longer one is refused without being held in memory.
+
+    Returns:
+        An iterator of records, each with its `place`. Nothing is opened before the first one is asked for. Given to
+        `replay` or `audit` it builds no records, and a refused line is a finding instead of an error.
+
+    Raises:
+        LogError: A file cannot be opened or read to its end (`line` is None); or, without *on_error*, a line is refused.
+    """
+    if isinstance(until, datetime) and until.utcoffset() is None:
+        raise ValueError(f"until: expected an aware datetime, got the naive {until!r}")
+    return Reading([os.fspath(path) for path in paths], on_error, batch_id, until, max_bytes)
+
+
+class Reading(Iterator[Record]):
+    """What `read` gives. Its counters may be read at any time, for showing progress."""
+
+    data = wire.DATA
+
+    def __init__(
+        self,
+        paths: list[str],
+        on_error: OnError | None,
+        batch_id: str | None,
+        until: int | datetime | None,
+        max_bytes: int,
+    ) -> None:
+        self._paths = paths
+        self._on_error = on_error
+        self._batch_id = batch_id
+        self._until = until
+        self._max_bytes = max_bytes
+        self._records = self._iterate()
+        self.bytes_read = 0
+        """How much of the files has been read, as it lies on the disk."""
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    def _iterate(self) -> Iterator[Record]:
+        for path in self._paths:
+            for number, line, torn in self._lines(path):
+                try:
+                    record = wire.decode_line(self._whole(line), (path, number), self._max_bytes)
+                except WireError as error:
+                    refused = _refused(path, number, error, torn=torn)
+                    if self._on_error is not None:
+                        self._on_error(refused)
+                    elif not torn:
+                        raise refused from None
+                    continue
+                if self._wanted(record.batch_id, record.version, record.recorded_at):
+                    yield record
+
+    def entries(self) -> Iterator[tuple[str, int, Any]]:
+        """For reducers: file, line, and an entry of `lifecycle.wire` or the `LogError` of a refused line."""
+        decode, limit = wire.decode_entry, self._max_bytes
+        everything = self._batch_id is None and self._until is None
+        for path in self._paths:
+            for number, line, torn in self._lines(path):
+                try:
+                    if line is None or len(line) > limit:
+                        raise ValueError
+                    entry = decode(line)
+                except wire.REFUSED:
+                    try:
+                        # Whatever is a record after all becomes an entry by way of its usual form.
+                        record = wire.decode_line(self._whole(line), None, limit)
+                        entry = decode(wire.encode_record(record))
+                    except WireError as error:
+                        refused = _refused(path, number, error, torn=torn)
+                        if self._on_error is not None:
+                            self._on_error(refused)
+                        if not torn:
+                            yield path, number, refused
+                        continue
+                if everything or self._wanted(entry[0], entry[1], entry[5]):
+                    yield path, number, entry
+
+    def _whole(self, line: bytes | None) -> bytes:
+        if line is None:
+            raise WireError((("$", f"the line is over the limit of {self._max_bytes:,} bytes"),))
+        return line
+
+    def _wanted(self, batch_id: str, version: int, recorded_at: datetime) -> bool:
+        if self._batch_id is not None and batch_id != self._batch_id:
+            return False
+        if self._until is None:
+            return True
+        return recorded_at <= self._until if isinstance(self._until, datetime) else version <= self._until
+
+    def _lines(self, path: str) -> Iterator[tuple[int, bytes | None, bool]]:
+        """Number, line (None if it is over the limit) and whether it is a last one without an end; no blank ones."""
+        number, rest, over = 0, b"", False
+        for chunk in self._chunks(path):
+            lines: list[bytes | None] = [*(rest + chunk).split(b"\n")]
+            rest = cast(bytes, lines.pop())
+            if over and lines:
+                lines[0], over = None, False
+            for line in lines:
+                number += 1
+                if line is None or line.strip():
+                    yield number, line, False
+            if over or len(rest) > self._max_bytes:
+                rest, over = b"", True
+        if over:
+            yield number + 1, None, False  # no writer of ours was stopped in the middle of this
+        elif rest.strip():
+            yield number + 1, rest, True
+
+    def _chunks(self, path: str) -> Iterator[bytes]:
+        try:
+            with contextlib.ExitStack() as stack:
+                raw = sys.stdin.buffer if path == "-" else stack.enter_context(Path(path).open("rb"))
+                buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
+                file: Any = buffered
+                if buffered.peek(2)[:2] == _GZIP:
+                    file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
+                done = self.bytes_read
+                while chunk := file.read1(_CHUNK):
+                    self.bytes_read = done + _tell(buffered)
+                    yield chunk
+        except _UNREADABLE as error:
+            raise LogError(path, None, f"cannot be read: {_said(error)}") from error
+
+
+def _tell(file: io.BufferedReader) -> int:
+    try:
+        return file.tell()
+    except OSError:
+        return 0  # a pipe
+
+
+def _said(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _refused(path: str, number: int, error: WireError, *, torn: bool) -> LogError:
+    if torn:
+        reason = "the last line has no end, as after a crash; it is left out, and the next append cuts it off"
+        return LogError(path, number, reason, error.problems, torn=True)
+    return LogError(path, number, f"no record: {error}", error.problems)
+
+
+def append(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """
+    Append records to a log, durably: when this returns they are on the disk, and so is the name of a new file.
+
+    No rule is judged.  A torn tail is cut off first; a last line that only lacks its newline gets it.  Writers wait for
+    one another where the system has ``flock``; elsewhere the caller has to see to it that there is one at a time.
+
+    Args:
+        path: The file; it is made if it does not exist. Not a compressed one.
+        records: What to append; read to its end before anything is written.
+
+    Raises:
+        LogError: The file cannot be written. What was written of these records has been taken back, if the disk lets us;
+            what is left then is a torn tail, which does no harm.
+        WireError: A record holds what a line cannot. Nothing changed.
+        TypeError: Something among *records* is no record. Nothing changed.
+    """
+    name = os.fspath(path)
+    lines = b"".join(wire.encode_record(record) + b"\n" for record in records)
+    try:
+        with contextlib.ExitStack() as stack:
+            file = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            stack.callback(os.close, file)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.pread(file, 2, 0) == _GZIP:
+                raise LogError(name, None, "is compressed; append to a plain file")
+            size = os.fstat(file).st_size
+            end, newline = _good_end(file, size)
+            try:
+                if end < size:
+                    os.ftruncate(file, end)
+                _write(file, newline + lines, end)
+                os.fsync(file)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file, end)
+                raise
+            if size == 0:
+                _sync_folder(name)
+    except OSError as error:
+        raise LogError(name, None, f"cannot be written: {_said(error)}") from error
+
+
+def _good_end(file: int, size: int) -> tuple[int, bytes]:
+    """Where the whole lines end, and the newline that the last one lacks."""
+    start, tail = size, b""
+    while start > 0 and b"\n" not in tail:
+        step = min(start, _CHUNK)
+        start -= step
+        tail = os.pread(file, step, start) + tail
+    tail = tail[tail.rfind(b"\n") + 1 :]
+    if not tail.strip():
+        return size - len(tail), b""
+    try:
+        wire.decode_record(tail)
+    except WireError:
+        return size - len(tail), b""
+    return size, b"\n"
+
+
+def _write(file: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _sync_folder(name: str) -> None:
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened
+    folder = os.open(os.path.dirname(os.path.abspath(name)), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

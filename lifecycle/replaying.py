@@ -1,0 +1,284 @@
+"""
+Many streams at once, in any interleaving: `replay` rebuilds every batch, `audit` finds everything that is wrong.
+
+One reducer does both.  It holds one small state for each stream and eight bytes for each of its records, never the
+events.  The T and B rules judge an event, as `lifecycle.folding` has them; the L rules judge its record, here.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from lifecycle.batch import MessageBatch, Phase
+from lifecycle.errors import LogError
+from lifecycle.events import EVENTS, Record
+from lifecycle.folding import check_type
+from lifecycle.fusing import State, Steps, newly_broken, steps
+from lifecycle.machine import TRANSITIONS, allowed
+from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
+
+_HALF = 0xFFFFFFFF
+
+
+@attrs.frozen
+class Finding(Violation):
+    """A violation with its place in a log. Only the rule and the message are there for a line that is no record."""
+
+    batch_id: str | None
+    """The stream."""
+    version: int | None
+    """The version of the record."""
+    file: str | None
+    """The file that the record was read from, if it was."""
+    line: int | None
+    """The line of the file, from 1."""
+    event: str | None
+    """The tag of the event."""
+    phase: Phase | None
+    """The phase of the batch before the event; None before a legal `Created`."""
+    allowed: tuple[str, ...]
+    """The tags of the events that the phase admits."""
+
+
+@attrs.frozen
+class Report:
+    """What a log amounts to."""
+
+    batches: Mapping[str, MessageBatch]
+    """The batch of each stream that has a legal `Created`, by id, in order of first appearance."""
+    findings: tuple[Finding, ...]
+    """All that is wrong, in the order of the log; those of one record in the order L3, B, T, L."""
+    events: int
+    """How many records there were, repeats among them; lines that are no record are not counted."""
+    streams: int
+    """How many batch ids there were, those without a legal `Created` among them."""
+    versions: Mapping[str, int]
+    """For every stream, in order of first appearance, the version of the last record seen; 0 without a `Created`."""
+    broken: frozenset[str]
+    """The ids of the streams that have a broken law among their findings."""
+
+
+class _Stream(State):
+    """One stream: its batch, and what the L rules ask of it."""
+
+    __slots__ = ("earlier", "first", "legal", "marks", "version")
+
+    legal: Steps
+    version: int
+    """The last seen."""
+    marks: "array[int]"
+    """For each record seen from version `first` on: 32 bits of its event id's hash, 32 of its content's."""
+    first: int
+    earlier: "tuple[tuple[int, array[int]], ...]"
+    """The same for the records before each gap in the versions."""
+
+    def note(self, version: int, mark: int) -> None:
+        if version != self.first + len(self.marks):
+            if self.marks:
+                self.earlier += ((self.first, self.marks),)
+                self.marks = array("Q")
+            self.first = version
+        self.marks.append(mark)
+        self.version = version
+
+    def runs(self) -> "Iterator[tuple[int, array[int]]]":
+        yield from self.earlier
+        yield self.first, self.marks
+
+    def has(self, version: int, mark: int) -> bool:
+        """Whether the record of *version* is the one with this *mark*."""
+        return any(
+            first <= version < first + len(marks) and marks[version - first] == mark for first, marks in self.runs()
+        )
+
+    def knows(self, mark: int) -> bool:
+        """Whether any record seen has the event id of *mark*. Slow, for what is broken anyway."""
+        return any(seen >> 32 == mark >> 32 for _, marks in self.runs() for seen in marks)
+
+
+@runtime_checkable
+class Lines(Protocol):
+    """Records that can be had without building them, such as what `lifecycle.log.read` gives."""
+
+    data: tuple[type, ...]
+    """The classes of the events in `entries`."""
+
+    def entries(self) -> Iterator[tuple[str, int, Any]]:
+        """File, line, and an entry of `lifecycle.wire` or the `LogError` of a refused line."""
+
+
+class Reducer:
+    """Folds the records of many streams, one after the other. `add` gives the findings of each."""
+
+    def __init__(self, profile: Profile, data: tuple[type, ...] = ()) -> None:
+        check_type("profile", profile, Profile)
+        classes = (*EVENTS, *data)
+        self.tiers = profile.tiers
+        self.table = steps(profile.tiers, classes)
+        self.unjudged = steps(frozenset(), classes)
+        self.streams: dict[str, _Stream] = {}
+        self.broken: set[str] = set()
+        self.events = 0
+
+    def add(
+        self, batch_id: str, version: int, event_id: str, event: Any, content: int, file: str | None, line: int | None
+    ) -> tuple[Finding, ...]:
+        """Take one record; *content* is a hash of the event."""
+        self.events += 1
+        stream = self.streams.get(batch_id)
+        if stream is None:
+            stream = self.streams[batch_id] = _Stream()
+            stream.legal, stream.version, stream.marks = self.table[None], 0, array("Q")
+            stream.first, stream.earlier = 1, ()
+        mark = (hash(event_id) & _HALF) << 32 | content & _HALF
+        if version == stream.version + 1:  # L3 is kept
+            step = stream.legal.get(event.__class__)
+            # Only Created leads out of no batch, and only Created names its batch (L2).
+            if step is not None and (version != 1 or event.id == batch_id):
+                following = step(stream, event)
+                if following is not None:
+                    stream.legal = following
+                    if version == stream.first + len(stream.marks):
+                        stream.marks.append(mark)
+                        stream.version = version
+                    else:
+                        stream.note(version, mark)
+                    return ()
+        return tuple(self._carefully(stream, batch_id, version, event_id, event, mark, file, line))
+
+    def _carefully(
+        self,
+        stream: _Stream,
+        batch_id: str,
+        version: int,
+        event_id: str,
+        event: Any,
+        mark: int,
+        file: str | None,
+        line: int | None,
+    ) -> Iterator[Finding]:
+        """Judge a record exactly: what `add` does for one that is not plainly legal."""
+        phase, tag = stream.legal.phase, event.tag
+
+        def finding(rule: Rule, message: str) -> Finding:
+            if rule.tier is Tier.LAW:
+                self.broken.add(batch_id)
+            return Finding(rule, message, batch_id, version, file, line, tag, phase, allowed(phase))
+
+        def but(rule_id: str, seen: str) -> Finding:
+            rule = RULES[rule_id]
+            return finding(rule, f"{rule.sentence[:-1]}, but {seen}")
+
+        if phase is None and tag != "created":
+            yield but("L1", f"no legal created stands before this {tag}")
+            return
+        if version <= stream.version:
+            if stream.has(version, mark):
+                return
+            if stream.knows(mark):
+                yield but("L4", f"event id {event_id!r} came before, with other content")
+            else:
+                yield but("L3", f"version {version} comes after version {stream.version}")
+            return
+        if version > stream.version + 1:
+            yield but("L3", f"version {version} comes after version {stream.version}")
+        following = TRANSITIONS.get((phase, tag))
+        if following is None:
+            if tag == "created":
+                yield but("L1", "this is a second created")
+            else:
+                yield but("T1", f"{tag} came when the batch was {phase}")
+            stream.note(version, mark)
+            return
+        before = None if phase is None else stream.batch(phase)
+        state = State() if before is None else State.of(before)
+        self.unjudged[phase][type(event)](state, event)
+        found = newly_broken(self.tiers, state.batch(following), before)
+        legal = all(violation.rule.tier is not Tier.LAW for violation in found)
+        for violation in found:
+            yield finding(violation.rule, violation.message)
+        if tag == "created" and event.id != batch_id:
+            yield but("L2", f"the event names {event.id!r}, the record {batch_id!r}")
+            legal = False
+        if legal:
+            self.unjudged[phase][type(event)](stream, event)
+            stream.legal = self.table[following]
+        if legal or phase is not None:
+            stream.note(version, mark)
+
+    def run(self, records: Iterable[Record | LogError]) -> Iterator[Finding]:
+        """Take every record of *records*, and yield the findings as they come."""
+        add = self.add
+        if isinstance(records, Lines):
+            for file, line, entry in records.entries():
+                if entry.__class__ is tuple:
+                    yield from add(entry[0], entry[1], entry[2], entry[3], entry[4], file, line)
+                else:
+                    yield _refused(entry)
+            return
+        for record in records:
+            if isinstance(record, LogError):
+                yield _refused(record)
+                continue
+            check_type("record", record, Record)
+            file, line = record.place or (None, None)
+            event = record.event
+            yield from add(record.batch_id, record.version, record.event_id, event, hash(event), file, line)
+
+
+def _refused(error: LogError) -> Finding:
+    return Finding(WIRE, f"{WIRE.sentence[:-1]}, but {error.reason}", None, None, error.path, error.line, None, None, ())
+
+
+def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Iterator[Finding]:
+    """
+    Find everything that is wrong with a log.
+
+    Args:
+        records: The records of any number of streams, in any interleaving; read once. What `lifecycle.log.read` gives
+            is taken without building records, and its refused lines are findings with the rule ``wire``.
+        profile: Which rules count.
+
+    Yields:
+        A finding for each violation, in the order of the log. A broken law: the event is skipped, the batch stays as
+        it was. Contract or advice: the event is applied. The stream goes on in every case.
+
+    Raises:
+        TypeError: Something among *records* is no record, or *profile* is no profile.
+        LogError: A file cannot be opened or read to its end.
+    """
+    return Reducer(profile).run(records) if not isinstance(records, Lines) else Reducer(profile, records.data).run(records)
+
+
+def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Report:
+    """
+    Rebuild every batch of a log, and find what is wrong with it.
+
+    Args:
+        records: As for `audit`. Memory grows with the streams and by eight bytes a record, not with the events.
+        profile: Which rules count.
+
+    Returns:
+        The batches and the findings.
+
+    Raises:
+        TypeError: Something among *records* is no record, or *profile* is no profile.
+        LogError: A file cannot be opened or read to its end.
+    """
+    reducer = Reducer(profile, records.data if isinstance(records, Lines) else ())
+    findings = tuple(reducer.run(records))
+    streams = reducer.streams
+    return Report(
+        batches={
+            batch_id: stream.batch(stream.legal.phase)
+            for batch_id, stream in streams.items()
+            if stream.legal.phase is not None
+        },
+        findings=findings,
+        events=reducer.events,
+        streams=len(streams),
+        versions={batch_id: stream.version for batch_id, stream in streams.items()},
+        broken=frozenset(reducer.broken),
+    )

@@ -1,0 +1,789 @@
+"""
+Bytes to values and back: snapshots of batches, and the records of a log.
+
+The common path is fast, the failing path explains.  A body is first decoded by msgspec into a shape that admits less
+than the wire does; whatever it refuses goes to the reference path (the standard library's json, then cattrs with one
+hook for each kind of value), which accepts it or says all that is wrong.  What the fast path accepts the reference path
+accepts with the same value: tests hold them to it.
+
+One exception leaves this module: `WireError` (and `TypeError` for an argument that is neither text nor a batch).
+"""
+
+import json
+import operator
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from functools import reduce
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, cast
+from urllib.parse import quote, unquote
+
+import attrs
+import cattrs
+import msgspec
+from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
+from lifecycle.errors import WireError
+from lifecycle.events import EVENTS, Event, Record
+from lifecycle.folding import check_type
+from lifecycle.fusing import new_batch, new_counts
+
+MAX_BYTES = 1 << 20
+"""How long a body or a line may be, in bytes, unless the caller says otherwise."""
+MAX_DEPTH = 64
+"""How deep objects and arrays may nest; the outermost object is 1."""
+LARGEST_NUMBER = 2**63 - 1
+"""The largest number on the wire; the smallest is 0."""
+
+TYPE_PREFIX, TYPE_SUFFIX = "lifecycle.message_batch.", ".v1"
+"""What stands around an event's tag in the `type` of a record."""
+SOURCE_PREFIX = "/v1/messages/batches/"
+"""What stands before the percent-encoded batch id in the `source` of a record."""
+
+# ---------------------------------------------------------------------------------------------------------- times
+
+# RFC 3339, section 5.6, date-time, without the leap second that Python cannot hold; "T" and "Z" may be lower case.
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+def _recorded_time(text: str) -> datetime:
+    """A time in the recorded form, ``2025-01-29T14:24:59.570697+00:00``; a `ValueError` for any other."""
+    # With these characters in place fromisoformat checks the rest; from Python 3.13 on it reads hour 24.
+    if (
+        len(text) == 32
+        and text[26:] == "+00:00"
+        and text[7] == "-"
+        and text[10] == "T"
+        and text[19] == "."
+        and text[11:13] != "24"
+    ):
+        return datetime.fromisoformat(text)
+    raise ValueError
+
+
+def _time(text: str) -> datetime:
+    """Any RFC 3339 time; digits past the sixth are cut."""
+    try:
+        return _recorded_time(text)
+    except ValueError:
+        pass
+    match = _RFC3339.fullmatch(text)
+    if match is None or match[2].startswith("24"):
+        raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {_shown(text)}")
+    date, clock, fraction, sign, hours, minutes = match.groups()
+    try:
+        naive = datetime.fromisoformat(f"{date}T{clock}.{(fraction or '')[:6]:0<6}")
+        if sign is None:
+            return naive.replace(tzinfo=UTC)
+        if int(minutes) > 59:
+            raise ValueError
+        offset = timezone(timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1))
+        return naive.replace(tzinfo=offset).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"no such time: {_shown(text)}") from None
+
+
+def _stamp(time: datetime) -> str:
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00"
+
+
+# ------------------------------------------------------------------------------------- shapes for the fast path
+
+_Whole = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+
+
+class _Counts(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    processing: _Whole
+    succeeded: _Whole
+    errored: _Whole
+    canceled: _Whole
+    expired: _Whole
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    type: Literal["message_batch"]
+    processing_status: Literal["in_progress", "canceling", "ended"]
+    request_counts: _Counts
+    created_at: str
+    expires_at: str
+    ended_at: str | None = None
+    archived_at: str | None = None
+    cancel_initiated_at: str | None = None
+    results_url: str | None = None
+
+
+class Data(Protocol):
+    """The data of an event as it is decoded for a reducer: mutable, the fields of the event, and its tag."""
+
+    tag: ClassVar[str]
+
+
+class Envelope(Protocol):
+    """A record as it is decoded for a reducer: the keys of its line."""
+
+    id: str
+    source: str
+    subject: str
+    sequence: str
+    time: str
+    data: Data
+
+
+_SHAPES: Mapping[Any, Any] = {
+    str: str,
+    str | None: str | None,
+    int: _Whole,
+    datetime: str,
+    datetime | None: str | None,
+    RequestCounts: _Counts,
+}
+
+
+def _data_shape(cls: type[Event]) -> type[msgspec.Struct]:
+    fields = [
+        (field.name, _SHAPES[field.type]) + (() if field.default is attrs.NOTHING else (field.default,))
+        for field in attrs.fields(cls)
+    ]
+    return msgspec.defstruct(
+        f"_{cls.__name__}Data", fields, namespace={"tag": cls.tag}, forbid_unknown_fields=True, gc=False
+    )
+
+
+DATA: tuple[type, ...] = tuple(_data_shape(cls) for cls in EVENTS)
+"""The classes of `Data`, in the order of `EVENTS`."""
+
+
+def _envelope_shape(data: type) -> type[msgspec.Struct]:
+    tag = cast(type[Data], data).tag
+    fields: list[Any] = [
+        ("specversion", Literal["1.0"]),
+        ("id", str),
+        ("source", str),
+        ("subject", str),
+        ("sequence", str),
+        ("time", str),
+        ("datacontenttype", Literal["application/json"]),
+        ("data", data),
+    ]
+    return msgspec.defstruct(
+        f"_{data.__name__}Envelope",
+        fields,
+        tag_field="type",
+        tag=f"{TYPE_PREFIX}{tag}{TYPE_SUFFIX}",
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(
+    reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
+).decode
+_encode = msgspec.json.Encoder().encode
+_STATUSES = {status.value: status for status in ProcessingStatus}
+REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""All that the fast path raises for a body: UnicodeDecodeError is a ValueError, and no MsgspecError; nor is RecursionError."""
+
+# ------------------------------------------------------------------------------------------------ the public verbs
+
+
+def decode_batch(data: bytes | str, *, max_bytes: int = MAX_BYTES) -> MessageBatch:
+    """
+    Read a snapshot from JSON.
+
+    Args:
+        data: One JSON object, as bytes in UTF-8 or as text. Missing nullable keys are read as null, unknown keys are
+            kept in `extra`, of a repeated key the last counts. Times may have any RFC 3339 offset.
+        max_bytes: The longest body, in bytes.
+
+    Returns:
+        The batch. It may break rules: that is for `check` to say.
+
+    Raises:
+        WireError: The body is no snapshot; `problems` has all that is wrong with it.
+        TypeError: *data* is neither bytes nor text.
+    """
+    body = _body(data, max_bytes)
+    try:
+        raw = _decode_batch(body)
+        counts = raw.request_counts
+        ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
+        batch: MessageBatch = new_batch(
+            raw.id,
+            _STATUSES[raw.processing_status],
+            new_counts(counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}),
+            _time(raw.created_at),
+            _time(raw.expires_at),
+            None if ended_at is None else _time(ended_at),
+            None if archived_at is None else _time(archived_at),
+            None if cancel_at is None else _time(cancel_at),
+            raw.results_url,
+            None,
+            {},
+        )
+    except REFUSED:
+        return _structure_batch(_parse(body))
+    return batch
+
+
+def encode_batch(batch: MessageBatch) -> bytes:
+    """
+    Write a snapshot as JSON in the recorded form: all ten keys in order, compact, times with six digits and +00:00.
+
+    Args:
+        batch: The batch; `deleted_at` stays behind, the wire has no such key.
+
+    Returns:
+        UTF-8. A recorded body that was read comes out as the same bytes.
+
+    Raises:
+        WireError: The batch holds what the wire cannot: a number outside 0 to 2^63-1, text with a lone surrogate, or
+            something in `extra` that is no JSON.
+        TypeError: *batch* is no batch.
+    """
+    check_type("batch", batch, MessageBatch)
+    counts = batch.request_counts
+    numbers = (counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired)
+    times = (batch.ended_at, batch.created_at, batch.expires_at, batch.archived_at, batch.cancel_initiated_at)
+    if not batch.extra and not counts.extra and min(numbers) >= 0 and max(numbers) <= LARGEST_NUMBER:
+        # msgspec writes a UTC time as "…59.570697Z", and without a fraction where the microsecond is 0.
+        stamps = _encode(times)
+        if len(stamps) != 151 - 25 * times.count(None):
+            stamps = _encode([None if time is None else _stamp(time) for time in times])
+        try:
+            return _BATCH_FORM % (
+                _encode(batch.id),
+                batch.processing_status.encode(),
+                *numbers,
+                *stamps[1:-1].replace(b'Z"', b'+00:00"').split(b","),
+                _encode(batch.results_url),
+            )
+        except UnicodeEncodeError:
+            pass  # a lone surrogate: said below
+    return _encode(unstructure_batch(batch))
+
+
+_BATCH_FORM = (
+    b'{"id":%b,"type":"message_batch","processing_status":"%b","request_counts":{"processing":%d,"succeeded":%d,'
+    b'"errored":%d,"canceled":%d,"expired":%d},"ended_at":%b,"created_at":%b,"expires_at":%b,"archived_at":%b,'
+    b'"cancel_initiated_at":%b,"results_url":%b}'
+)
+
+
+def structure_batch(mapping: Mapping[str, Any]) -> MessageBatch:
+    """
+    Read a snapshot from builtins, as a JSON parser leaves them: times are text.
+
+    Args:
+        mapping: The object; not changed.
+
+    Returns:
+        The batch, as `decode_batch` gives it.
+
+    Raises:
+        WireError: It is no snapshot; `problems` has all that is wrong with it.
+    """
+    return _structure_batch(mapping)
+
+
+def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
+    """
+    Write a snapshot as builtins: the keys in the recorded order, times as text.
+
+    Args:
+        batch: The batch.
+
+    Returns:
+        A new dictionary that a JSON writer can take as it is; unknown keys stand last.
+
+    Raises:
+        WireError: The batch holds what the wire cannot.
+        TypeError: *batch* is no batch.
+    """
+    check_type("batch", batch, MessageBatch)
+    plain = _SNAPSHOT.unstructure(batch)
+    plain["type"] = batch.type
+    plain["request_counts"] |= batch.request_counts.extra
+    found = {name: plain[name] for name in _BATCH_ORDER} | batch.extra
+    problems: dict[str, str] = {}
+    for path, documented, extra in (
+        ("$", _BATCH_KEYS, batch.extra),
+        ("$.request_counts", _COUNT_KEYS, batch.request_counts.extra),
+    ):
+        for key in sorted(documented & extra.keys()):
+            problems[_path(path, key)] = "a documented key cannot stand in extra"
+    _walk(found, "$", 1, problems)
+    _raise_if(problems)
+    return found
+
+
+_BATCH_ORDER = (
+    "id",
+    "type",
+    "processing_status",
+    "request_counts",
+    "ended_at",
+    "created_at",
+    "expires_at",
+    "archived_at",
+    "cancel_initiated_at",
+    "results_url",
+)
+"""The recorded order of the keys (49 of 49 recorded bodies)."""
+
+
+def decode_record(line: bytes | str, *, max_bytes: int = MAX_BYTES) -> Record:
+    """
+    Read a record from a line of a log.
+
+    Args:
+        line: One CloudEvent in JSON, with or without its newline.
+        max_bytes: The longest line, in bytes, without its newline.
+
+    Returns:
+        The record. It may break L rules: that is for `replay` to say.
+
+    Raises:
+        WireError: The line is no record: see ``specs/log-format.md``; or its `crc32` says that it was changed.
+        TypeError: *line* is neither bytes nor text.
+    """
+    return decode_line(line, None, max_bytes)
+
+
+def encode_record(record: Record) -> bytes:
+    """
+    Write a record as a line of a log, without the newline; `crc32` stands last.
+
+    Args:
+        record: The record; `place` stays behind, and so does what is `extra` in its counts.
+
+    Returns:
+        UTF-8, with no newline in it. `decode_record` gives the record back.
+
+    Raises:
+        WireError: The record holds what the wire cannot: a number outside 0 to 2^63-1 or text with a lone surrogate.
+        TypeError: *record* is no record.
+    """
+    check_type("record", record, Record)
+    found = {
+        "specversion": "1.0",
+        "id": record.event_id,
+        "source": None,
+        "subject": record.batch_id,
+        "type": f"{TYPE_PREFIX}{record.event.tag}{TYPE_SUFFIX}",
+        "sequence": f"{record.version:020d}",
+        "time": _stamp(record.recorded_at),
+        "datacontenttype": "application/json",
+        "data": _RECORD.unstructure(record.event),
+    }
+    problems: dict[str, str] = {}
+    if not 0 <= record.version <= LARGEST_NUMBER:
+        problems["$.sequence"] = _out_of_range(record.version)
+    _walk(found, "$", 1, problems)
+    _raise_if(problems)
+    found["source"] = source_of(record.batch_id)
+    body = _encode(found)
+    return b'%b,"crc32":"%08x"}' % (body[:-1], zlib.crc32(body))
+
+
+# ------------------------------------------------------------------------------------- for reducers: no values built
+
+
+Entry = tuple[str, int, str, Data, int, datetime]
+"""
+A record as a reducer takes it: batch id; version; event id; the event's fields, its times as datetimes; a hash of what
+the event says, equal for equal events within one process; recorded_at.
+"""
+
+
+def decode_entry(line: bytes) -> Entry:
+    """
+    Decode a line for a reducer.
+
+    It admits the form that `encode_record` writes and little more, so as to be quick.  A line that it refuses may yet
+    be a record: `decode_record` says, and `encode_record` gives its usual form.
+
+    Raises:
+        Exception: One of `REFUSED`: the line is not plainly a record.
+    """
+    raw = _decode_line(line)
+    data = raw.data
+    content, settle = _SETTLE[data.__class__]
+    found = content(data)
+    settle(data)
+    return raw.subject, _version(raw.sequence), raw.id, data, found, _recorded_time(raw.time)
+
+
+def decode_line(line: bytes | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
+    """`decode_record`, for a line of which the *place* is known."""
+    body = _body(line, max_bytes, newline=True)
+    try:
+        raw = _decode_line(body)
+        return _new_record(raw.subject, _version(raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
+    except REFUSED:
+        record = _structure_record(body)
+        return record if place is None else attrs.evolve(record, place=place)
+
+
+def _decode_line(line: bytes) -> Envelope:
+    if line[-2:] == b'"}' and line[-20:-10] == b',"crc32":"':
+        body = line[:-20] + b"}"
+        if b"%08x" % zlib.crc32(body) != line[-10:-2]:
+            raise ValueError
+        line = body
+    raw = _decode_envelope(line)
+    subject = raw.subject
+    if (raw.source != SOURCE_PREFIX + subject or "%" in subject) and raw.source != source_of(subject):
+        raise ValueError
+    return raw
+
+
+_LARGEST_SEQUENCE = f"{LARGEST_NUMBER:020d}"
+
+
+def _version(sequence: str) -> int:
+    if len(sequence) == 20 and sequence.isascii() and sequence.isdigit() and sequence <= _LARGEST_SEQUENCE:
+        return int(sequence)
+    raise ValueError(f"expected a whole number of 20 digits, at most {_LARGEST_SEQUENCE}, got {_shown(sequence)}")
+
+
+_new_record = unchecked(Record)
+
+
+def _reader(cls: type[Event], data: type) -> Callable[[Any], Event]:
+    """A function from *data* to *cls*."""
+    new = unchecked(cls)
+    readers = {
+        RequestCounts: lambda c: new_counts(c.processing, c.succeeded, c.errored, c.canceled, c.expired, {}),
+        datetime: _time,
+        datetime | None: lambda text: None if text is None else _time(text),
+    }
+    plan = [(field.name, readers.get(field.type)) for field in attrs.fields(cls)]
+
+    def read(raw: Any) -> Event:
+        return new(*[getattr(raw, name) if reader is None else reader(getattr(raw, name)) for name, reader in plan])
+
+    return read
+
+
+_READERS: Mapping[type, Callable[[Any], Event]] = {
+    data: _reader(cls, data) for cls, data in zip(EVENTS, DATA, strict=True)
+}
+
+
+def _event(data: Data) -> Event:
+    return _READERS[data.__class__](data)
+
+
+def _settler(cls: type[Event]) -> tuple[Callable[[Any], int], Callable[[Any], None]]:
+    """For the data of *cls*: a function that hashes what it says, and one that reads its times in place."""
+    hashed, times = [repr(cls.tag)], []
+    for field in attrs.fields(cls):
+        if field.type is RequestCounts:
+            hashed += [f"data.{field.name}.{name}" for name in _Counts.__struct_fields__]
+        else:
+            hashed.append(f"data.{field.name}")
+        if field.type is datetime:
+            times.append(f"    data.{field.name} = recorded_time(data.{field.name})")
+    source = f"def content(data):\n    return hash(({', '.join(hashed)}))\n"
+    source += "def settle(data):\n" + "\n".join([*times, "    return None"])
+    scope: dict[str, Any] = {"recorded_time": _recorded_time}
+    exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
+    return scope["content"], scope["settle"]
+
+
+_SETTLE = {data: _settler(cls) for cls, data in zip(EVENTS, DATA, strict=True)}
+
+
+def source_of(batch_id: str) -> str:
+    """The `source` of the records of a batch."""
+    return SOURCE_PREFIX + quote(batch_id, safe="")
+
+
+# ------------------------------------------------------------------------------------------------ the reference path
+
+
+class _Problem(ValueError):
+    """What is wrong with one value; cattrs carries it to its path."""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "an array"
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _path(parent: str, key: str) -> str:
+    return f"{parent}.{key}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else f"{parent}[{json.dumps(key)}]"
+
+
+def _out_of_range(value: object) -> str:
+    return f"expected a number from 0 to {LARGEST_NUMBER}, got {_shown(value)}"
+
+
+def _raise_if(problems: Mapping[str, str]) -> None:
+    if problems:
+        raise WireError(tuple(problems.items()))
+
+
+def _refuse(message: str) -> NoReturn:
+    raise WireError((("$", message),))
+
+
+def _body(data: bytes | str, max_bytes: int, *, newline: bool = False) -> bytes:
+    if isinstance(data, str):
+        try:
+            data = data.encode()
+        except UnicodeEncodeError:
+            _refuse("text with a lone surrogate cannot be UTF-8")
+    elif not isinstance(data, bytes):
+        if not isinstance(data, bytearray | memoryview):
+            raise TypeError(f"expected bytes or text, got {type(data).__name__}")
+        data = bytes(data)
+    if newline and data[-1:] == b"\n":
+        data = data[:-1]
+    if len(data) > max_bytes:
+        _refuse(f"{len(data):,} bytes are over the limit of {max_bytes:,}")
+    return data
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Problem(f"{name} is no JSON")
+
+
+def _parse(body: bytes) -> Any:
+    """JSON as the standard library reads it, without its leniency."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        _refuse("starts with a byte order mark; send UTF-8 without one")
+    try:
+        # A number of more digits than any that is in range is out of range with the first 600, too.
+        return json.loads(body.decode(), parse_int=lambda digits: int(digits[:600]), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        _refuse(f"invalid UTF-8 at byte {error.start}")
+    except RecursionError:
+        _refuse(f"nested deeper than {MAX_DEPTH}")
+    except _Problem as problem:
+        _refuse(str(problem))
+    except ValueError as error:
+        _refuse(f"malformed JSON: {error}")
+
+
+def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> None:
+    """Find what no JSON of ours may hold, wherever it stands; a path that has a problem already keeps it."""
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                problems.setdefault(path, f"text with a lone surrogate: {_shown(value)}")
+        case bool() | None:
+            pass
+        case int() | float():
+            if not 0 <= value <= LARGEST_NUMBER:  # not true of NaN, either
+                problems.setdefault(path, _out_of_range(value))
+        case Mapping() | list() | tuple() if depth > MAX_DEPTH:
+            problems.setdefault(path, f"nested deeper than {MAX_DEPTH}")
+        case Mapping():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    problems.setdefault(path, f"expected text for a key, got {_shown(key)}")
+                else:
+                    _walk(key, _path(path, key), depth, problems)
+                    _walk(item, _path(path, key), depth + 1, problems)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                _walk(item, f"{path}[{index}]", depth + 1, problems)
+        case _:
+            problems.setdefault(path, f"expected JSON, got {_shown(value)}")
+
+
+def _hook(expected: str, good: Callable[[Any], bool]) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if good(value):
+            return value
+        raise _Problem(f"expected {expected}, got {_shown(value)}")
+
+    return structure
+
+
+def _structure_time(value: Any, _: Any) -> datetime:
+    if not isinstance(value, str):
+        raise _Problem(f"expected a time as text, got {_shown(value)}")
+    try:
+        return _time(value)
+    except ValueError as error:
+        raise _Problem(str(error)) from None
+
+
+def _structure_status(value: Any, _: Any) -> ProcessingStatus:
+    if isinstance(value, str) and value in _STATUSES:
+        return _STATUSES[value]
+    raise _Problem(f"expected one of {', '.join(_STATUSES)}, got {_shown(value)}")
+
+
+@attrs.frozen
+class _Line:
+    """The keys of a line but for `crc32`."""
+
+    specversion: str
+    id: str
+    source: str
+    subject: str
+    type: str
+    sequence: str
+    time: datetime
+    datacontenttype: str
+    data: Any
+
+
+_COUNT_KEYS = frozenset(_Counts.__struct_fields__)
+_BATCH_KEYS = frozenset(_Batch.__struct_fields__)
+
+
+def _converter(*, keep_extra: bool) -> cattrs.Converter:
+    """A converter with one hook for each kind of value; unknown keys are kept in `extra`, or refused."""
+    converter = cattrs.Converter(detailed_validation=True)
+    converter.register_structure_hook(int, _hook("a whole number", lambda value: type(value) is int))
+    converter.register_structure_hook(str, _hook("text", lambda value: isinstance(value, str)))
+    converter.register_structure_hook(ProcessingStatus, _structure_status)
+    converter.register_structure_hook(datetime, _structure_time)
+    converter.register_unstructure_hook(datetime, _stamp)
+    converter.register_unstructure_hook(
+        RequestCounts, make_dict_unstructure_fn(RequestCounts, converter, extra=override(omit=True))
+    )
+    _register(converter, RequestCounts, _COUNT_KEYS, keep_extra=keep_extra)
+    return converter
+
+
+def _register(converter: cattrs.Converter, cls: type, keys: frozenset[str], *, keep_extra: bool) -> None:
+    """Teach *converter* to read *cls* from an object with *keys*."""
+    fields = attrs.fields(cls)
+    # Every wire key of a count is required, though its field has a default.
+    required = {field.name: override(omit=field.name not in keys or None) for field in fields}
+    structure_known = make_dict_structure_fn(
+        cls, converter, _cattrs_forbid_extra_keys=not keep_extra, **cast(Any, required)
+    )
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise _Problem(f"expected an object, got {_shown(value)}")
+        found = structure_known(value, cls)
+        extra = {key: item for key, item in value.items() if key not in keys} if keep_extra else {}
+        return attrs.evolve(found, extra=extra) if extra else found
+
+    converter.register_structure_hook(cls, structure)
+
+
+_SNAPSHOT = _converter(keep_extra=True)
+_register(_SNAPSHOT, MessageBatch, _BATCH_KEYS, keep_extra=True)
+
+_RECORD = _converter(keep_extra=False)
+for _cls in (*EVENTS, _Line):
+    _register(_RECORD, _cls, frozenset(field.name for field in attrs.fields(_cls)), keep_extra=False)
+
+
+def _missing(value: Mapping[Any, Any], keys: frozenset[str], path: str, problems: dict[str, str]) -> None:
+    for key in sorted(keys - value.keys()):
+        problems[_path(path, key)] = "missing"
+
+
+def _structure(converter: cattrs.Converter, value: Any, cls: Any, path: str, problems: dict[str, str]) -> Any:
+    """Read *value* as *cls*, or say why not in *problems* and return None."""
+    try:
+        return converter.structure(value, cls)
+    except (ClassValidationError, _Problem) as error:
+        _explain(error, path, problems)
+        return None
+
+
+def _explain(error: BaseException, path: str, problems: dict[str, str]) -> None:
+    """The problems in what cattrs raised, each at its path."""
+    if isinstance(error, ClassValidationError):
+        for inner in error.exceptions:
+            notes = [note for note in getattr(inner, "__notes__", ()) if isinstance(note, AttributeValidationNote)]
+            _explain(inner, _path(path, notes[0].name) if notes else path, problems)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in sorted(map(str, error.extra_fields)):
+            problems.setdefault(_path(path, key), "unknown key")
+    else:
+        problems.setdefault(path, "missing" if isinstance(error, KeyError) else str(error))
+
+
+def _structure_batch(value: Any) -> MessageBatch:
+    if not isinstance(value, Mapping):
+        _refuse(f"expected an object, got {_shown(value)}")
+    problems: dict[str, str] = {}
+    found: MessageBatch | None = _structure(_SNAPSHOT, value, MessageBatch, "$", problems)
+    if "type" not in value:
+        problems["$.type"] = "missing"
+    elif value["type"] != MessageBatch.type:
+        problems["$.type"] = f'expected "{MessageBatch.type}", got {_shown(value["type"])}'
+    counts = value.get("request_counts")
+    if isinstance(counts, Mapping):
+        _missing(counts, _COUNT_KEYS, "$.request_counts", problems)
+    _walk(value, "$", 1, problems)
+    _raise_if(problems)
+    return cast(MessageBatch, found)
+
+
+def _structure_record(body: bytes) -> Record:
+    problems: dict[str, str] = {}
+    tail = _CRC32.search(body)
+    value = _parse(body if tail is None else body[: tail.start()] + b"}")
+    if not isinstance(value, Mapping):
+        _refuse(f"expected an object, got {_shown(value)}")
+    if "crc32" in value:
+        problems["$.crc32"] = 'stands last, as ,"crc32":"0a1b2c3d"}, or not at all'
+        value = {key: item for key, item in value.items() if key != "crc32"}
+    elif tail is not None:
+        computed = b"%08x" % zlib.crc32(body[: tail.start()] + b"}")
+        if computed != tail[1]:
+            problems["$.crc32"] = f"the line was changed: it says {tail[1].decode()}, its content is {computed.decode()}"
+    line: _Line | None = _structure(_RECORD, value, _Line, "$", problems)
+    for key, wanted in (("specversion", "1.0"), ("datacontenttype", "application/json")):
+        if isinstance(value.get(key), str) and value[key] != wanted:
+            problems[f"$.{key}"] = f'expected "{wanted}", got {_shown(value[key])}'
+    cls = _CLASSES.get(str(value.get("type")))
+    if cls is None:
+        problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {_shown(value.get('type'))}")
+    event: Event | None = None
+    if cls is not None and "data" in value:
+        event = _structure(_RECORD, value["data"], cls, "$.data", problems)
+        counts = value["data"].get("request_counts") if isinstance(value["data"], Mapping) else None
+        if isinstance(counts, Mapping):
+            _missing(counts, _COUNT_KEYS, "$.data.request_counts", problems)
+    _walk(value, "$", 1, problems)
+    version = 0
+    if isinstance(value.get("sequence"), str):
+        try:
+            version = _version(value["sequence"])
+        except ValueError as error:
+            problems.setdefault("$.sequence", str(error))
+    if line is not None and not _names(line.source, line.subject):
+        problems.setdefault("$.source", f"expected {_shown(SOURCE_PREFIX)} and the percent-encoded subject, got {_shown(line.source)}")
+    _raise_if(problems)
+    assert line is not None and event is not None  # noqa: S101 -- else there were problems
+    return Record(line.subject, version, event, line.id, line.time)
+
+
+_CRC32 = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')
+_CLASSES: Mapping[str, type[Event]] = {f"{TYPE_PREFIX}{cls.tag}{TYPE_SUFFIX}": cls for cls in EVENTS}
+
+
+def _names(source: str, subject: str) -> bool:
+    try:
+        return source.startswith(SOURCE_PREFIX) and unquote(source[len(SOURCE_PREFIX) :], errors="strict") == subject
+    except UnicodeDecodeError:
+        return False
