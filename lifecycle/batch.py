@@ -85,7 +85,7 @@ _CHECKS: dict[Any, Callable[[Any, Any], object]] = {
 }
 
 
-def checked(cls: type, fields: "list[attrs.Attribute[Any]]") -> "list[attrs.Attribute[Any]]":
+def checked(_: type, fields: "list[attrs.Attribute[Any]]") -> "list[attrs.Attribute[Any]]":
     """
     The `field_transformer` of every value: give each field the check of its annotated type.
 
@@ -103,14 +103,16 @@ def unchecked(cls: type[T]) -> Callable[..., T]:
     """
     A constructor of *cls* for values that are known to be right: positional, in the order of the fields, no checks.
 
-    Written as source and compiled, as attrs does it: it takes two thirds of the time of a plain frozen ``__init__``.
+    It fills a mutable twin, a subclass with the same slots, and then says what class it is: a quarter of the time of a
+    frozen ``__init__``.  Written as source and compiled, as attrs does it.
     """
     names = [field.name for field in attrs.fields(cls)]  # type: ignore[arg-type] # every caller passes an attrs class
-    scope: dict[str, Any] = {f"set_{name}": getattr(cls, name).__set__ for name in names}
-    scope.update(cls=cls, new=object.__new__)
-    lines = [f"def build({', '.join(names)}):", "    self = new(cls)"]
-    lines += [f"    set_{name}(self, {name})" for name in names]
-    lines += ["    return self"]
+    # Both plain setters in the class, or CPython looks them up anew at each assignment.
+    plain = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    scope: dict[str, Any] = {"cls": cls, "twin": type(cls.__name__, (cls,), plain), "new": object.__new__}
+    lines = [f"def build({', '.join(names)}):", "    self = new(twin)"]
+    lines += [f"    self.{name} = {name}" for name in names]
+    lines += ["    self.__class__ = cls", "    return self"]
     exec("\n".join(lines), scope)  # noqa: S102 -- the source is made of field names of our own classes
     build: Callable[..., T] = scope["build"]
     return build
@@ -126,8 +128,9 @@ def _status(value: str) -> ProcessingStatus:
 
 
 def _extra(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return dict(value)
+    given: object = value
+    if isinstance(given, Mapping) and all(type(key) is str for key in given):
+        return dict(given)
     raise TypeError(f"extra: expected a mapping with string keys, got {value!r}")
 
 

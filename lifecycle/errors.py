@@ -1,5 +1,7 @@
 """
-Every exception of the package, split by who must act::
+Every exception of the package, split by who must act.
+
+::
 
     LifecycleError
     ├── IllegalEvent               the owner of the history; do not retry
@@ -114,7 +116,7 @@ class WireError(LifecycleError, ValueError):
     """A body or a value that is not of the wire's form. The sender has to mend it."""
 
     problems: tuple[tuple[str, str], ...]
-    """Everything that is wrong: (path, message) each, the path in wire names, such as ``$.request_counts.processing``."""
+    """All that is wrong: (path, message) each, the path in wire names, such as ``$.request_counts.processing``."""
 
     def __str__(self) -> str:
         return "; ".join(f"{path}: {message}" for path, message in self.problems)

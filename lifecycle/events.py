@@ -96,9 +96,15 @@ EVENTS: tuple[type[Event], ...] = (Created, CountsUpdated, CancelInitiated, Ende
 
 
 def _event_id(value: str | None) -> str:
-    if value is None or isinstance(value, str):
-        return cast(str, value)  # None lasts until the end of __init__
+    if value is None:
+        return cast(str, value)  # until __attrs_post_init__ knows better
+    if isinstance(value, str):
+        return value
     raise TypeError(f"event_id: expected a string or None, got {value!r}")
+
+
+def _place(value: tuple[str, int] | None) -> tuple[str, int] | None:
+    return value
 
 
 @attrs.frozen(field_transformer=checked)
@@ -121,9 +127,9 @@ class Record:
     """Unique in the stream (rule L4). Passed as None it becomes ``<batch_id>/<version>``."""
     recorded_at: datetime
     """When the fact was written down, which is not when it happened. UTC."""
-    place: tuple[str, int] | None = attrs.field(default=None, kw_only=True, eq=False, converter=lambda place: place)
+    place: tuple[str, int] | None = attrs.field(default=None, kw_only=True, eq=False, converter=_place)
     """File and line (from 1) that the record was read from, set by `log.read`. No part of equality or of the wire."""
 
     def __attrs_post_init__(self) -> None:
-        if self.event_id is None:
+        if cast(str | None, self.event_id) is None:
             object.__setattr__(self, "event_id", f"{self.batch_id}/{self.version}")

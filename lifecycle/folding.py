@@ -5,16 +5,16 @@ Laws, which the tests hold: a fold may stop anywhere and go on; a refused event 
 admit the arrows of the machine and nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
-from lifecycle.batch import MessageBatch
+from lifecycle.batch import MessageBatch, Phase
 from lifecycle.errors import EmptyStream, IllegalTransition, RuleBroken
 from lifecycle.events import EVENTS, Event
-from lifecycle.fusing import State, is_clean, newly_broken, steps, violations
+from lifecycle.fusing import State, Steps, is_clean, newly_broken, steps, violations
 from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, Profile, Tier, Violation
 
-_LAW = frozenset({Tier.LAW})
 _NOTHING: frozenset[Tier] = frozenset()
 
 
@@ -36,14 +36,10 @@ def evolve(batch: MessageBatch | None, event: Event, *, profile: Profile = LAWS)
         RuleBroken: The arrow exists, but what the event says newly breaks a rule (B and T). Nothing changed.
         TypeError: *batch* is no batch, *event* no event, or *profile* no profile.
     """
-    if batch is not None:
-        check_type("batch", batch, MessageBatch)
-    return _fold([event], batch, profile, places=False)
+    return _fold((event,), "batch", batch, profile)
 
 
-def fold(
-    events: Iterable[Event], *, start: MessageBatch | None = None, profile: Profile = LAWS
-) -> MessageBatch:
+def fold(events: Iterable[Event], *, start: MessageBatch | None = None, profile: Profile = LAWS) -> MessageBatch:
     """
     Apply events in order.
 
@@ -61,14 +57,10 @@ def fold(
         EmptyStream: There are no events and no *start*.
         TypeError: Something among *events* is no event, *start* is no batch, or *profile* no profile.
     """
-    if start is not None:
-        check_type("start", start, MessageBatch)
-    return _fold(events, start, profile, places=True)
+    return _fold(events, "start", start, profile)
 
 
-def check(
-    batch: MessageBatch, *, before: MessageBatch | None = None, profile: Profile = LAWS
-) -> tuple[Violation, ...]:
+def check(batch: MessageBatch, *, before: MessageBatch | None = None, profile: Profile = LAWS) -> tuple[Violation, ...]:
     """
     Judge a batch on its own, or as the next state of another.
 
@@ -84,8 +76,9 @@ def check(
     Raises:
         TypeError: *batch* or *before* is no batch, or *profile* no profile.
     """
-    check_type("batch", batch, MessageBatch)
-    check_type("profile", profile, Profile)
+    if batch.__class__ is not MessageBatch or profile.__class__ is not Profile:
+        check_type("batch", batch, MessageBatch)
+        check_type("profile", profile, Profile)
     if before is not None:
         check_type("before", before, MessageBatch)
     elif is_clean(profile.tiers)(batch):
@@ -99,34 +92,40 @@ def check_type(name: str, value: object, kind: type) -> None:
         raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
 
 
-def _fold(
-    events: Iterable[Event], start: MessageBatch | None, profile: Profile, *, places: bool
-) -> MessageBatch:
-    check_type("profile", profile, Profile)
-    table, lawful = steps(profile.enforced), is_clean(_LAW)
+def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profile: Profile) -> MessageBatch:
+    if profile.__class__ is not Profile:
+        check_type("profile", profile, Profile)
+    table = steps(profile.enforced)
     # While the batch keeps the laws it lives in `state`, which the fused steps change; else in `batch`.
-    batch, state, legal = start, None, table[None]
-    if start is None:
-        state = State()
-    elif lawful(start):
-        state, legal = State.of(start), table[start.phase]
+    batch, legal = start, table[None]
+    state: State | None = State()
+    if start is not None:
+        check_type(name, start, MessageBatch)
+        state, legal = _enter(start, table)
     version = 0
-    for version, event in enumerate(events, 1):
+    for event in events:
+        version += 1
         if state is not None:
             step = legal.get(event.__class__)
-            following = None if step is None else step(state, event)
-            if following is not None:
-                legal = following
-                continue
+            if step is not None:
+                following = step(state, event)
+                if following is not None:
+                    legal = following
+                    continue
             if version > 1:
                 batch = None if legal.phase is None else state.batch(legal.phase)
-        batch = evolve_carefully(batch, event, profile.enforced, version if places else None)
-        state, legal = (State.of(batch), table[batch.phase]) if lawful(batch) else (None, table[None])
-    if version == 0 or state is None or legal.phase is None:
-        if batch is None:
-            raise EmptyStream
-        return batch
-    return state.batch(legal.phase)
+        batch = evolve_carefully(batch, event, profile.enforced, version if name == "start" else None)
+        state, legal = _enter(batch, table)
+    if version and state is not None:
+        return state.batch(cast(Phase, legal.phase))
+    if batch is None:
+        raise EmptyStream
+    return batch
+
+
+def _enter(batch: MessageBatch, table: Mapping[Phase | None, Steps]) -> tuple[State | None, Steps]:
+    """The state and the legal steps of *batch*, if it keeps the laws that fused steps rely on."""
+    return (State.of(batch), table[batch.phase]) if is_clean(LAWS.tiers)(batch) else (None, table[None])
 
 
 def evolve_carefully(

@@ -15,12 +15,13 @@ import ast
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
+from types import CodeType
 from typing import Any, cast
 
 from lifecycle.batch import MessageBatch, Phase, ProcessingStatus, RequestCounts, unchecked
 from lifecycle.events import EVENTS, Event
 from lifecycle.machine import TRANSITIONS
-from lifecycle.rules import CONSTANTS, COUNTS, FIELDS, RULES, Rule, Scope, Tier, Violation, names_of, rules_of
+from lifecycle.rules import CONSTANTS, COUNTS, FIELDS, Rule, Scope, Tier, Violation, names_of, rules_of
 
 new_batch = unchecked(MessageBatch)
 new_counts = unchecked(RequestCounts)
@@ -210,7 +211,9 @@ def _names_after(tag: str) -> dict[str, str]:
 def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[ast.expr]:
     """What is left of the rules for *tag* in *phase*: the event is clean if none of these is true."""
     before, after = _names_before(), _names_after(tag)
-    facts = {"None": _NONE} | {text: _SET for name, text in EFFECTS[tag].items() if name.endswith("_at") and text != "None"}
+    facts = {"None": _NONE} | {
+        text: _SET for name, text in EFFECTS[tag].items() if name.endswith("_at") and text != "None"
+    }
     if phase is not None:
         before["status"] = STATUS[phase].name
         facts |= {before[field]: fact for field, fact in _facts(phase).items()}
@@ -306,7 +309,9 @@ def is_clean(tiers: frozenset[Tier]) -> Any:
     return _compile("\n".join(lines), "clean", {}, "check")
 
 
-_CODE = {rule.id: compile(rule.broken, f"<rule {rule.id}>", "eval") for rule in RULES.values() if rule.broken}
+@cache
+def _code(rule: Rule) -> CodeType:
+    return compile(rule.broken, f"<rule {rule.id}>", "eval")
 
 
 def violations(
@@ -321,7 +326,7 @@ def violations(
     return tuple(
         Violation(rule, f"{rule.sentence[:-1]}, but {rule.seen.format_map(names)}")
         for rule in rules
-        if eval(_CODE[rule.id], dict(CONSTANTS), names)  # noqa: S307 -- the predicates of this package
+        if eval(_code(rule), dict(CONSTANTS), names)  # noqa: S307 -- the predicates of this package
     )
 
 

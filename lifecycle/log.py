@@ -27,8 +27,9 @@ except ImportError:  # not a POSIX system: the caller has to see to it that ther
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
-# All that reading a file, compressed or not, raises when the file is at fault.
-_UNREADABLE = (OSError, EOFError, zlib.error)
+# All that reading a file, compressed or not, raises when the file is at fault; a ValueError: no such path can be, or
+# standard input is closed.
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 OnError = Callable[[LogError], object]
 
@@ -44,9 +45,9 @@ def read(
     Read the records of a log.
 
     Args:
-        paths: The files; several are one log in the order given. Compressed ones are recognised; ``-`` is standard input.
-        on_error: Called with the `LogError` of each refused line, and of a torn tail (`LogError.torn`); reading goes on.
-            Without it the first refused line raises, and a torn tail ends its file quietly.
+        paths: The files; several are one log in the order given. Gzip is recognised; ``-`` is standard input.
+        on_error: Called with the `LogError` of each refused line, and of a torn tail (`LogError.torn`); reading goes
+            on. Without it the first refused line raises, and a torn tail ends its file quietly.
         batch_id: Only the records of this stream.
         until: Only records up to this version, or up to this `recorded_at`, inclusive.
         max_bytes: The longest line; a longer one is refused without being held in memory.
@@ -56,7 +57,8 @@ def read(
         `replay` or `audit` it builds no records, and a refused line is a finding instead of an error.
 
     Raises:
-        LogError: A file cannot be opened or read to its end (`line` is None); or, without *on_error*, a line is refused.
+        LogError: A file cannot be opened or read to its end (`line` is None); or, without *on_error*, a line is
+            refused.
     """
     if isinstance(until, datetime) and until.utcoffset() is None:
         raise ValueError(f"until: expected an aware datetime, got the naive {until!r}")
@@ -162,7 +164,7 @@ class Reading(Iterator[Record]):
     def _chunks(self, path: str) -> Iterator[bytes]:
         try:
             with contextlib.ExitStack() as stack:
-                raw = sys.stdin.buffer if path == "-" else stack.enter_context(Path(path).open("rb"))
+                raw = _stdin() if path == "-" else stack.enter_context(Path(path).open("rb"))
                 buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
                 file: Any = buffered
                 if buffered.peek(2)[:2] == _GZIP:
@@ -173,6 +175,12 @@ class Reading(Iterator[Record]):
                     yield chunk
         except _UNREADABLE as error:
             raise LogError(path, None, f"cannot be read: {_said(error)}") from error
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ValueError("standard input is closed")
+    return sys.stdin.buffer
 
 
 def _tell(file: io.BufferedReader) -> int:
@@ -205,48 +213,57 @@ def append(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
         records: What to append; read to its end before anything is written.
 
     Raises:
-        LogError: The file cannot be written. What was written of these records has been taken back, if the disk lets us;
-            what is left then is a torn tail, which does no harm.
-        WireError: A record holds what a line cannot. Nothing changed.
+        LogError: The file cannot be written. What was written of these records has been taken back, if the disk lets
+            us; what is left then is a torn tail, which does no harm.
+        WireError: A record holds what a line cannot, or makes one longer than `wire.MAX_BYTES`. Nothing changed.
         TypeError: Something among *records* is no record. Nothing changed.
     """
     name = os.fspath(path)
-    lines = b"".join(wire.encode_record(record) + b"\n" for record in records)
+    lines = b"".join(map(_line, records))
     try:
         with contextlib.ExitStack() as stack:
-            file = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            stack.callback(os.close, file)
+            file = stack.enter_context(Path(name).open("a+b", buffering=0))
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if os.pread(file, 2, 0) == _GZIP:
-                raise LogError(name, None, "is compressed; append to a plain file")
-            size = os.fstat(file).st_size
+            size = file.seek(0, os.SEEK_END)
             end, newline = _good_end(file, size)
+            if size == 0:
+                _sync_folder(name)  # before the first record: where there is one, the name is on the disk
             try:
                 if end < size:
-                    os.ftruncate(file, end)
-                _write(file, newline + lines, end)
-                os.fsync(file)
-            except OSError:
+                    file.truncate(end)
+                _write(file, newline + lines)
+                os.fsync(file.fileno())
+            except BaseException:
                 with contextlib.suppress(OSError):
-                    os.ftruncate(file, end)
+                    file.truncate(end)
                 raise
-            if size == 0:
-                _sync_folder(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise LogError(name, None, f"cannot be written: {_said(error)}") from error
 
 
-def _good_end(file: int, size: int) -> tuple[int, bytes]:
+def _line(record: Record) -> bytes:
+    line = wire.encode_record(record)
+    if len(line) > wire.MAX_BYTES:
+        raise WireError((("$", f"{len(line):,} bytes are over the limit of {wire.MAX_BYTES:,}"),))
+    return line + b"\n"
+
+
+def _read(file: io.FileIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
+
+
+def _good_end(file: io.FileIO, size: int) -> tuple[int, bytes]:
     """Where the whole lines end, and the newline that the last one lacks."""
-    start, tail = size, b""
-    while start > 0 and b"\n" not in tail:
-        step = min(start, _CHUNK)
-        start -= step
-        tail = os.pread(file, step, start) + tail
+    if _read(file, 0, 2) == _GZIP:
+        raise ValueError("it is compressed; append to a plain file")
+    if size == 0 or _read(file, size - 1, 1) == b"\n":
+        return size, b""
+    tail = _read(file, max(0, size - wire.MAX_BYTES - 1), wire.MAX_BYTES + 1)
     tail = tail[tail.rfind(b"\n") + 1 :]
-    if not tail.strip():
-        return size - len(tail), b""
+    if len(tail) > wire.MAX_BYTES:
+        raise ValueError("its last line has no end and is longer than any of a log; nothing was cut off")
     try:
         wire.decode_record(tail)
     except WireError:
@@ -254,17 +271,16 @@ def _good_end(file: int, size: int) -> tuple[int, bytes]:
     return size, b"\n"
 
 
-def _write(file: int, data: bytes, offset: int) -> None:
+def _write(file: io.FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
+        view = view[file.write(view) :]
 
 
 def _sync_folder(name: str) -> None:
     if os.name != "posix":
         return  # elsewhere a folder cannot be opened
-    folder = os.open(os.path.dirname(os.path.abspath(name)), os.O_RDONLY)
+    folder = os.open(Path(name).resolve().parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -7,6 +7,7 @@ It is never run in a fold: one ``send`` costs hundreds of microseconds, a look-u
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import cast
 
 from statemachine import Event, State, StateChart
 
@@ -31,7 +32,7 @@ class BatchChart(StateChart):  # type: ignore[type-arg] # the model is the libra
     deleted = State(final=True)
 
     create = Event(absent.to(in_progress), id="created")
-    update_counts = Event(in_progress.to.itself() | canceling.to.itself(), id="counts_updated")
+    update_counts = Event(in_progress.to(in_progress) | canceling.to(canceling), id="counts_updated")
     initiate_cancel = Event(in_progress.to(canceling), id="cancel_initiated")
     end = Event(in_progress.to(ended) | canceling.to(ended), id="ended")
     archive = Event(ended.to(archived), id="archived")
@@ -46,11 +47,11 @@ def _arrows() -> Iterator[tuple[tuple[Phase | None, str], Phase]]:
     for state in BatchChart.states:
         for arrow in state.transitions:
             for event in arrow.events:
-                yield (_phase(state), event.id), Phase(arrow.target.id)
+                yield (_phase(state), event.id), Phase(cast(State, arrow.target).id)
 
 
 TRANSITIONS: Mapping[tuple[Phase | None, str], Phase] = MappingProxyType(dict(_arrows()))
-"""Every legal arrow: (phase before, None for no batch yet; tag of the event) -> phase after. What is not here is illegal."""
+"""Every legal arrow: (phase before, None for no batch yet; tag of the event) -> phase after. All others are illegal."""
 
 
 def allowed(phase: Phase | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
 _HALF = 0xFFFFFFFF
+_NOWHERE: tuple[None, None] = (None, None)
 
 
 @attrs.frozen
@@ -107,6 +108,7 @@ class Lines(Protocol):
 
     def entries(self) -> Iterator[tuple[str, int, Any]]:
         """File, line, and an entry of `lifecycle.wire` or the `LogError` of a refused line."""
+        ...
 
 
 class Reducer:
@@ -223,13 +225,18 @@ class Reducer:
                 yield _refused(record)
                 continue
             check_type("record", record, Record)
-            file, line = record.place or (None, None)
-            event = record.event
-            yield from add(record.batch_id, record.version, record.event_id, event, hash(event), file, line)
+            event, place = record.event, record.place or _NOWHERE
+            yield from add(record.batch_id, record.version, record.event_id, event, hash(event), *place)
 
 
 def _refused(error: LogError) -> Finding:
-    return Finding(WIRE, f"{WIRE.sentence[:-1]}, but {error.reason}", None, None, error.path, error.line, None, None, ())
+    return Finding(
+        WIRE, f"{WIRE.sentence[:-1]}, but {error.reason}", None, None, error.path, error.line, None, None, ()
+    )
+
+
+def _reducer(records: object, profile: Profile) -> Reducer:
+    return Reducer(profile, records.data if isinstance(records, Lines) else ())
 
 
 def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Iterator[Finding]:
@@ -249,7 +256,7 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> I
         TypeError: Something among *records* is no record, or *profile* is no profile.
         LogError: A file cannot be opened or read to its end.
     """
-    return Reducer(profile).run(records) if not isinstance(records, Lines) else Reducer(profile, records.data).run(records)
+    return _reducer(records, profile).run(records)
 
 
 def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Report:
@@ -267,7 +274,7 @@ def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> 
         TypeError: Something among *records* is no record, or *profile* is no profile.
         LogError: A file cannot be opened or read to its end.
     """
-    reducer = Reducer(profile, records.data if isinstance(records, Lines) else ())
+    reducer = _reducer(records, profile)
     findings = tuple(reducer.run(records))
     streams = reducer.streams
     return Report(

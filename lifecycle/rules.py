@@ -1,7 +1,7 @@
 """
 The rulebook as data: each rule once, with its id, tier, sentence, source and predicate.
 
-`fold`, `check`, `replay`, the command line and the page in ``specs/`` all read these objects; no rule has a second wording.
+`fold`, `check`, `replay`, the command line and the page in ``specs/`` read these objects; no rule has a second wording.
 
 A predicate is a Python expression that is true when the rule is *broken*.  It is text, so that the rules of one
 profile, phase and event can be fused into one function (`lifecycle.fusing`).  Its names:
@@ -12,7 +12,7 @@ profile, phase and event can be fused into one function (`lifecycle.fusing`).  I
 - the same with ``old_`` in front: the batch before;
 - the constants of `CONSTANTS`.
 
-The L rules judge a record against its stream and have no expression: `lifecycle.replaying` judges them, each in one place.
+The L rules judge a record against its stream and have no expression: `lifecycle.replaying` judges each in one place.
 """
 
 from collections.abc import Iterable, Mapping
@@ -304,7 +304,11 @@ RULES: Mapping[str, Rule] = _rulebook(
     ),
     Rule("L1", LAW, LOG, "A stream starts with `Created`, and has one only.", "the meaning of the events"),
     Rule("L2", LAW, LOG, "Every event of a stream names that stream's batch.", "the meaning of a stream"),
-    Rule("L3", LAW, LOG, "Versions in a stream are 1, 2, 3 …: no gap, no repeat, no step back.", "the meaning of a version"),
+    Rule(
+        "L3", LAW, LOG,
+        "Versions in a stream are 1, 2, 3 …: no gap, no repeat, no step back.",
+        "the meaning of a version",
+    ),
     Rule(
         "L4", LAW, LOG,
         "An event id occurs once in a stream; the same id with the same content again is a harmless repeat, "
@@ -324,17 +328,16 @@ def _rule(rule_id: str) -> Rule:
 
 @attrs.frozen(eq=False)
 class Profile:
-    """Which rules count."""
+    """Which rules count. There are two; they are compared by identity."""
 
     name: str
     """`laws` or `hosted`."""
     tiers: frozenset[Tier]
     """The tiers that count. Advice among them is reported, never raised."""
-
-    @property
-    def enforced(self) -> frozenset[Tier]:
-        """The tiers that `evolve` and `fold` refuse to break."""
-        return self.tiers - {Tier.ADVICE}
+    enforced: frozenset[Tier] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(lambda self: self.tiers - {Tier.ADVICE}, takes_self=True)
+    )
+    """The tiers that `evolve` and `fold` refuse to break."""
 
     def __reduce__(self) -> str:
         return self.name.upper()

@@ -9,6 +9,7 @@ accepts with the same value: tests hold them to it.
 One exception leaves this module: `WireError` (and `TypeError` for an argument that is neither text nor a batch).
 """
 
+import contextlib
 import json
 import operator
 import re
@@ -37,6 +38,8 @@ MAX_DEPTH = 64
 """How deep objects and arrays may nest; the outermost object is 1."""
 LARGEST_NUMBER = 2**63 - 1
 """The largest number on the wire; the smallest is 0."""
+MAX_PROBLEMS = 1000
+"""How many problems of a body are told; a hostile one has more than memory holds."""
 
 TYPE_PREFIX, TYPE_SUFFIX = "lifecycle.message_batch.", ".v1"
 """What stands around an event's tag in the `type` of a record."""
@@ -56,11 +59,12 @@ def _recorded_time(text: str) -> datetime:
     # With these characters in place fromisoformat checks the rest; from Python 3.13 on it reads hour 24.
     if (
         len(text) == 32
-        and text[26:] == "+00:00"
         and text[7] == "-"
         and text[10] == "T"
         and text[19] == "."
-        and text[11:13] != "24"
+        and text[26] == "+"
+        and text[27] == text[28] == text[30] == text[31] == "0"
+        and (text[11] != "2" or text[12] != "4")
     ):
         return datetime.fromisoformat(text)
     raise ValueError
@@ -68,10 +72,9 @@ def _recorded_time(text: str) -> datetime:
 
 def _time(text: str) -> datetime:
     """Any RFC 3339 time; digits past the sixth are cut."""
-    try:
-        return _recorded_time(text)
-    except ValueError:
-        pass
+    if len(text) == 32:
+        with contextlib.suppress(ValueError):
+            return _recorded_time(text)
     match = _RFC3339.fullmatch(text)
     if match is None or match[2].startswith("24"):
         raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {_shown(text)}")
@@ -80,10 +83,9 @@ def _time(text: str) -> datetime:
         naive = datetime.fromisoformat(f"{date}T{clock}.{(fraction or '')[:6]:0<6}")
         if sign is None:
             return naive.replace(tzinfo=UTC)
-        if int(minutes) > 59:
-            raise ValueError
-        offset = timezone(timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1))
-        return naive.replace(tzinfo=offset).astimezone(UTC)
+        # The hours are checked by `timezone`, which admits less than a day either way.
+        offset = timedelta(hours=int(hours), minutes=int(minutes) if int(minutes) < 60 else 24 * 60)
+        return naive.replace(tzinfo=timezone(-offset if sign == "-" else offset)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"no such time: {_shown(text)}") from None
 
@@ -185,15 +187,25 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(
     reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
 ).decode
-_encode = msgspec.json.Encoder().encode
+
+
+def _builtin(value: Any) -> Any:
+    """What msgspec cannot write: a subclass (a data frame's text or number, say) as the builtin that it is."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    kind = next(kind for kind in (str, int, float) if isinstance(value, kind))
+    return cast(Any, kind).__pos__(value) if kind is not str else str.__str__(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_builtin).encode
 _STATUSES = {status.value: status for status in ProcessingStatus}
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
-"""All that the fast path raises for a body: UnicodeDecodeError is a ValueError, and no MsgspecError; nor is RecursionError."""
+"""All that the fast path raises for a body: neither UnicodeDecodeError nor RecursionError is a MsgspecError."""
 
 # ------------------------------------------------------------------------------------------------ the public verbs
 
 
-def decode_batch(data: bytes | str, *, max_bytes: int = MAX_BYTES) -> MessageBatch:
+def decode_batch(data: bytes | bytearray | memoryview | str, *, max_bytes: int = MAX_BYTES) -> MessageBatch:
     """
     Read a snapshot from JSON.
 
@@ -212,12 +224,11 @@ def decode_batch(data: bytes | str, *, max_bytes: int = MAX_BYTES) -> MessageBat
     body = _body(data, max_bytes)
     try:
         raw = _decode_batch(body)
-        counts = raw.request_counts
         ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
         batch: MessageBatch = new_batch(
             raw.id,
             _STATUSES[raw.processing_status],
-            new_counts(counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}),
+            _counts(raw.request_counts),
             _time(raw.created_at),
             _time(raw.expires_at),
             None if ended_at is None else _time(ended_at),
@@ -247,33 +258,58 @@ def encode_batch(batch: MessageBatch) -> bytes:
             something in `extra` that is no JSON.
         TypeError: *batch* is no batch.
     """
-    check_type("batch", batch, MessageBatch)
+    if batch.__class__ is not MessageBatch:
+        check_type("batch", batch, MessageBatch)
     counts = batch.request_counts
-    numbers = (counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired)
-    times = (batch.ended_at, batch.created_at, batch.expires_at, batch.archived_at, batch.cancel_initiated_at)
-    if not batch.extra and not counts.extra and min(numbers) >= 0 and max(numbers) <= LARGEST_NUMBER:
-        # msgspec writes a UTC time as "…59.570697Z", and without a fraction where the microsecond is 0.
-        stamps = _encode(times)
-        if len(stamps) != 151 - 25 * times.count(None):
-            stamps = _encode([None if time is None else _stamp(time) for time in times])
+    numbers = counts.processing | counts.succeeded | counts.errored | counts.canceled | counts.expired
+    # No bit above the 63rd, which every negative number has, too.
+    if not (numbers >> 63 or batch.extra or counts.extra):
+        plain = _plain(batch)
         try:
-            return _BATCH_FORM % (
-                _encode(batch.id),
-                batch.processing_status.encode(),
-                *numbers,
-                *stamps[1:-1].replace(b'Z"', b'+00:00"').split(b","),
-                _encode(batch.results_url),
-            )
+            # msgspec writes a UTC time as "…59.570697Z", and without its fraction where the microsecond is 0.
+            if (
+                batch.created_at.microsecond
+                and batch.expires_at.microsecond
+                and (batch.ended_at is None or batch.ended_at.microsecond)
+                and (batch.archived_at is None or batch.archived_at.microsecond)
+                and (batch.cancel_initiated_at is None or batch.cancel_initiated_at.microsecond)
+                and batch.id[-1:] != "Z"
+                and (batch.results_url is None or batch.results_url[-1:] != "Z")
+            ):
+                return _encode(plain).replace(b'Z"', b'+00:00"')
+            for key in _TIMES:
+                if plain[key] is not None:
+                    plain[key] = _stamp(plain[key])
+            return _encode(plain)
         except UnicodeEncodeError:
             pass  # a lone surrogate: said below
     return _encode(unstructure_batch(batch))
 
 
-_BATCH_FORM = (
-    b'{"id":%b,"type":"message_batch","processing_status":"%b","request_counts":{"processing":%d,"succeeded":%d,'
-    b'"errored":%d,"canceled":%d,"expired":%d},"ended_at":%b,"created_at":%b,"expires_at":%b,"archived_at":%b,'
-    b'"cancel_initiated_at":%b,"results_url":%b}'
-)
+_TIMES = ("ended_at", "created_at", "expires_at", "archived_at", "cancel_initiated_at")
+
+
+def _plain(batch: MessageBatch) -> dict[str, Any]:
+    """The documented keys in the recorded order (49 of 49 bodies), with values of the batch."""
+    counts = batch.request_counts
+    return {
+        "id": batch.id,
+        "type": batch.type,
+        "processing_status": batch.processing_status,
+        "request_counts": {
+            "processing": counts.processing,
+            "succeeded": counts.succeeded,
+            "errored": counts.errored,
+            "canceled": counts.canceled,
+            "expired": counts.expired,
+        },
+        "ended_at": batch.ended_at,
+        "created_at": batch.created_at,
+        "expires_at": batch.expires_at,
+        "archived_at": batch.archived_at,
+        "cancel_initiated_at": batch.cancel_initiated_at,
+        "results_url": batch.results_url,
+    }
 
 
 def structure_batch(mapping: Mapping[str, Any]) -> MessageBatch:
@@ -307,10 +343,8 @@ def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
         TypeError: *batch* is no batch.
     """
     check_type("batch", batch, MessageBatch)
-    plain = _SNAPSHOT.unstructure(batch)
-    plain["type"] = batch.type
-    plain["request_counts"] |= batch.request_counts.extra
-    found = {name: plain[name] for name in _BATCH_ORDER} | batch.extra
+    found: dict[str, Any] = _SNAPSHOT.unstructure(_plain(batch)) | batch.extra
+    found["request_counts"] |= batch.request_counts.extra
     problems: dict[str, str] = {}
     for path, documented, extra in (
         ("$", _BATCH_KEYS, batch.extra),
@@ -323,22 +357,7 @@ def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
     return found
 
 
-_BATCH_ORDER = (
-    "id",
-    "type",
-    "processing_status",
-    "request_counts",
-    "ended_at",
-    "created_at",
-    "expires_at",
-    "archived_at",
-    "cancel_initiated_at",
-    "results_url",
-)
-"""The recorded order of the keys (49 of 49 recorded bodies)."""
-
-
-def decode_record(line: bytes | str, *, max_bytes: int = MAX_BYTES) -> Record:
+def decode_record(line: bytes | bytearray | memoryview | str, *, max_bytes: int = MAX_BYTES) -> Record:
     """
     Read a record from a line of a log.
 
@@ -377,7 +396,7 @@ def encode_record(record: Record) -> bytes:
         "source": None,
         "subject": record.batch_id,
         "type": f"{TYPE_PREFIX}{record.event.tag}{TYPE_SUFFIX}",
-        "sequence": f"{record.version:020d}",
+        "sequence": None,
         "time": _stamp(record.recorded_at),
         "datacontenttype": "application/json",
         "data": _RECORD.unstructure(record.event),
@@ -388,6 +407,7 @@ def encode_record(record: Record) -> bytes:
     _walk(found, "$", 1, problems)
     _raise_if(problems)
     found["source"] = source_of(record.batch_id)
+    found["sequence"] = f"{record.version:020d}"
     body = _encode(found)
     return b'%b,"crc32":"%08x"}' % (body[:-1], zlib.crc32(body))
 
@@ -420,7 +440,7 @@ def decode_entry(line: bytes) -> Entry:
     return raw.subject, _version(raw.sequence), raw.id, data, found, _recorded_time(raw.time)
 
 
-def decode_line(line: bytes | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
+def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
     """`decode_record`, for a line of which the *place* is known."""
     body = _body(line, max_bytes, newline=True)
     try:
@@ -456,14 +476,14 @@ def _version(sequence: str) -> int:
 _new_record = unchecked(Record)
 
 
-def _reader(cls: type[Event], data: type) -> Callable[[Any], Event]:
-    """A function from *data* to *cls*."""
+def _counts(raw: Any) -> RequestCounts:
+    return new_counts(raw.processing, raw.succeeded, raw.errored, raw.canceled, raw.expired, {})
+
+
+def _reader(cls: type[Event]) -> Callable[[Any], Event]:
+    """A function from the data of *cls* to *cls*."""
     new = unchecked(cls)
-    readers = {
-        RequestCounts: lambda c: new_counts(c.processing, c.succeeded, c.errored, c.canceled, c.expired, {}),
-        datetime: _time,
-        datetime | None: lambda text: None if text is None else _time(text),
-    }
+    readers: dict[Any, Callable[[Any], object]] = {RequestCounts: _counts, datetime: _time}
     plan = [(field.name, readers.get(field.type)) for field in attrs.fields(cls)]
 
     def read(raw: Any) -> Event:
@@ -472,9 +492,7 @@ def _reader(cls: type[Event], data: type) -> Callable[[Any], Event]:
     return read
 
 
-_READERS: Mapping[type, Callable[[Any], Event]] = {
-    data: _reader(cls, data) for cls, data in zip(EVENTS, DATA, strict=True)
-}
+_READERS: Mapping[type, Callable[[Any], Event]] = {data: _reader(cls) for cls, data in zip(EVENTS, DATA, strict=True)}
 
 
 def _event(data: Data) -> Event:
@@ -520,13 +538,18 @@ def _shown(value: object) -> str:
         return "an array"
     try:
         text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except TypeError:
+        return f"an object of the class {type(value).__qualname__}"
+    except ValueError:
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _path(parent: str, key: str) -> str:
-    return f"{parent}.{key}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else f"{parent}[{json.dumps(key)}]"
+    return f"{parent}.{key}" if _NAME.fullmatch(key) else f"{parent}[{_shown(key)}]"
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
 def _out_of_range(value: object) -> str:
@@ -542,18 +565,19 @@ def _refuse(message: str) -> NoReturn:
     raise WireError((("$", message),))
 
 
-def _body(data: bytes | str, max_bytes: int, *, newline: bool = False) -> bytes:
+def _body(data: bytes | bytearray | memoryview | str, max_bytes: int, *, newline: bool = False) -> bytes:
     if isinstance(data, str):
         try:
             data = data.encode()
         except UnicodeEncodeError:
             _refuse("text with a lone surrogate cannot be UTF-8")
-    elif not isinstance(data, bytes):
-        if not isinstance(data, bytearray | memoryview):
+    elif data.__class__ is not bytes:
+        if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"expected bytes or text, got {type(data).__name__}")
         data = bytes(data)
     if newline and data[-1:] == b"\n":
         data = data[:-1]
+    data = cast(bytes, data)
     if len(data) > max_bytes:
         _refuse(f"{len(data):,} bytes are over the limit of {max_bytes:,}")
     return data
@@ -582,6 +606,8 @@ def _parse(body: bytes) -> Any:
 
 def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> None:
     """Find what no JSON of ours may hold, wherever it stands; a path that has a problem already keeps it."""
+    if len(problems) >= MAX_PROBLEMS:
+        return
     match value:
         case str():
             try:
@@ -600,8 +626,9 @@ def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> Non
                 if not isinstance(key, str):
                     problems.setdefault(path, f"expected text for a key, got {_shown(key)}")
                 else:
-                    _walk(key, _path(path, key), depth, problems)
-                    _walk(item, _path(path, key), depth + 1, problems)
+                    inner = _path(path, key)
+                    _walk(key, inner, depth, problems)
+                    _walk(item, inner, depth + 1, problems)
         case list() | tuple():
             for index, item in enumerate(value):
                 _walk(item, f"{path}[{index}]", depth + 1, problems)
@@ -672,7 +699,7 @@ def _register(converter: cattrs.Converter, cls: type, keys: frozenset[str], *, k
     fields = attrs.fields(cls)
     # Every wire key of a count is required, though its field has a default.
     required = {field.name: override(omit=field.name not in keys or None) for field in fields}
-    structure_known = make_dict_structure_fn(
+    structure_known: Callable[[Any, Any], Any] = make_dict_structure_fn(
         cls, converter, _cattrs_forbid_extra_keys=not keep_extra, **cast(Any, required)
     )
 
@@ -680,8 +707,9 @@ def _register(converter: cattrs.Converter, cls: type, keys: frozenset[str], *, k
         if not isinstance(value, Mapping):
             raise _Problem(f"expected an object, got {_shown(value)}")
         found = structure_known(value, cls)
-        extra = {key: item for key, item in value.items() if key not in keys} if keep_extra else {}
-        return attrs.evolve(found, extra=extra) if extra else found
+        # A key that is no text is told by `_walk`.
+        extra = {str.__str__(key): item for key, item in value.items() if key not in keys and isinstance(key, str)}
+        return attrs.evolve(found, extra=extra) if extra and keep_extra else found
 
     converter.register_structure_hook(cls, structure)
 
@@ -750,7 +778,9 @@ def _structure_record(body: bytes) -> Record:
     elif tail is not None:
         computed = b"%08x" % zlib.crc32(body[: tail.start()] + b"}")
         if computed != tail[1]:
-            problems["$.crc32"] = f"the line was changed: it says {tail[1].decode()}, its content is {computed.decode()}"
+            problems["$.crc32"] = (
+                f"the line was changed: it says {tail[1].decode()}, its content is {computed.decode()}"
+            )
     line: _Line | None = _structure(_RECORD, value, _Line, "$", problems)
     for key, wanted in (("specversion", "1.0"), ("datacontenttype", "application/json")):
         if isinstance(value.get(key), str) and value[key] != wanted:
@@ -772,9 +802,11 @@ def _structure_record(body: bytes) -> Record:
         except ValueError as error:
             problems.setdefault("$.sequence", str(error))
     if line is not None and not _names(line.source, line.subject):
-        problems.setdefault("$.source", f"expected {_shown(SOURCE_PREFIX)} and the percent-encoded subject, got {_shown(line.source)}")
+        problems.setdefault(
+            "$.source", f"expected {_shown(SOURCE_PREFIX)} and the percent-encoded subject, got {_shown(line.source)}"
+        )
     _raise_if(problems)
-    assert line is not None and event is not None  # noqa: S101 -- else there were problems
+    line, event = cast(_Line, line), cast(Event, event)  # else there were problems
     return Record(line.subject, version, event, line.id, line.time)
 
 

@@ -1,0 +1,287 @@
+"""The commands that read event logs: replay, audit, show."""
+
+import contextlib
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from lifecycle import Finding, LogError, Profile, Report, Tier, log, wire
+from lifecycle import replay as rebuild
+from lifecycle.batch import Phase
+from lifecycle.cli.batch_view import NOTHING, changes, counts_text, span_text, time_text
+from lifecycle.cli.output import (
+    CLEAN,
+    FOUND,
+    STYLES,
+    Format,
+    Table,
+    UsageError,
+    json_text,
+    plural,
+    progress,
+    safe,
+    talk,
+    until_closed,
+    write,
+    write_json_array,
+    write_json_lines,
+)
+from lifecycle.machine import allowed
+from lifecycle.replaying import Reducer
+
+STDIN = "-"
+_TOLD = 20  # findings that `replay` tells of; `audit` lists them all
+
+Until = int | datetime | None
+
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?)(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
+)
+
+
+def parse_until(text: str | None) -> Until:
+    """
+    Read the value of ``--until``.
+
+    Args:
+        text: A version, or an RFC 3339 time; a space for the ``T`` and no seconds are fine too.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        if int(text) == 0:
+            raise UsageError("--until: versions start at 1")
+        return int(text)
+    match = _TIME.fullmatch(text)
+    if match is not None:
+        date, clock, fraction, offset = match.groups()
+        with contextlib.suppress(ValueError, OverflowError):
+            found = datetime.fromisoformat(f"{date}T{clock}{'' if len(clock) > 5 else ':00'}{offset.upper()}")
+            return found.replace(microsecond=int(f"{fraction or '':0<6}"[:6])).astimezone(UTC)
+    raise UsageError(
+        f"--until: expected a version such as 3, or a time with its offset such as 2025-01-29T14:24:59Z, got {text!r}"
+    )
+
+
+def check_paths(paths: Sequence[str]) -> int | None:
+    """
+    See whether *paths* can be input at all, before hours are spent on the first of them.
+
+    Returns:
+        Their size in bytes; None if it cannot be known, as for standard input.
+
+    Raises:
+        UsageError: Standard input is named twice.
+        LogError: A file is not there, is a directory, or standard input is closed.
+    """
+    if paths.count(STDIN) > 1:
+        raise UsageError("- is standard input, which can be read only once")
+    total = 0
+    known = True
+    for path in paths:
+        if path == STDIN:
+            known = False
+            if sys.stdin is None:
+                raise LogError(path, None, "cannot be read: standard input is closed")
+            continue
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError) as error:
+            raise LogError(path, None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        if stat.S_ISDIR(found.st_mode):
+            raise LogError(path, None, "cannot be read: Is a directory")
+        known = known and stat.S_ISREG(found.st_mode)
+        total += found.st_size
+    return total if known else None
+
+
+@contextlib.contextmanager
+def _opened(
+    title: str, paths: Sequence[str], batch_id: str | None, until: Until, *, streams: bool, refused: bool = False
+) -> Iterator[log.Reading]:
+    """A log being read, with its progress; afterwards its torn tails are told and, if *refused*, its lines that are no records."""
+    total = check_paths(paths)
+    torn: list[LogError] = []
+    others: list[LogError] = []
+
+    def note(error: LogError) -> None:
+        if error.torn:
+            torn.append(error)
+        elif refused:
+            others.append(error)
+
+    reading = log.read(*paths, on_error=note, batch_id=batch_id, until=until)
+    try:
+        with progress(title, lambda: reading.bytes_read, total, "bytes", streams=streams):
+            yield reading
+    finally:
+        for error in torn:
+            talk(f"warning: {error}")
+        if others:
+            talk(f"warning: {plural(len(others), 'line')} of the log could not be read; `lifecycle audit` lists them all")
+
+
+def is_failure(finding: Finding) -> bool:
+    """Whether a finding makes the exit status 1: advice alone does not."""
+    return finding.rule.tier is not Tier.ADVICE
+
+
+def place_text(finding: Finding) -> str:
+    """File and line of a finding."""
+    return f"{finding.file}:{finding.line}"
+
+
+# ------------------------------------------------------------------------------------------------------------ replay
+
+
+def replay(paths: Sequence[str], batch_id: str | None, until: Until, profile: Profile, form: Format) -> int:
+    """Show the state of each batch; the findings go to stderr."""
+    with _opened("replay", paths, batch_id, until, streams=False) as reading:
+        report = rebuild(reading, profile=profile)
+    with until_closed():
+        if form == "table":
+            _write_states(report)
+        elif form == "jsonl":
+            write_json_lines(_states(report))
+        else:
+            write_json_array(_states(report))
+            write("\n")
+    for finding in report.findings[:_TOLD]:
+        talk(f"{place_text(finding)}: {_about(finding)}{finding} ({finding.rule.tier})")
+    if len(report.findings) > _TOLD:
+        more = plural(len(report.findings) - _TOLD, "more finding")
+        talk(f"{more}; `lifecycle audit` lists them all")
+    if not report.streams:
+        if batch_id is not None:
+            talk(f"no event of batch {batch_id!r} in {', '.join(paths)}")
+            return FOUND
+        if not report.findings:
+            talk(f"no events in {', '.join(paths)}")
+    return FOUND if any(map(is_failure, report.findings)) else CLEAN
+
+
+def _about(finding: Finding) -> str:
+    return "" if finding.batch_id is None else f"batch {finding.batch_id!r} version {finding.version}: "
+
+
+def _states(report: Report) -> Iterator[dict[str, Any]]:
+    for batch_id, version in report.versions.items():
+        batch = report.batches.get(batch_id)
+        yield {
+            "batch_id": batch_id,
+            "version": version,
+            "phase": None if batch is None else batch.phase,
+            "whole": batch_id not in report.broken,
+            "batch": None if batch is None else wire.unstructure_batch(batch),
+        }
+
+
+def _write_states(report: Report) -> None:
+    table = Table("batch", "#version", "phase", "whole", "created (UTC)", "ended (UTC)", "requests")
+    for batch_id, version in report.versions.items():
+        batch = report.batches.get(batch_id)
+        whole: tuple[str, str] = ("no", STYLES[Tier.LAW]) if batch_id in report.broken else ("yes", "")
+        if batch is None:
+            table.add(batch_id, str(version), NOTHING, whole, NOTHING, NOTHING, NOTHING)
+        else:
+            counts = counts_text(batch.request_counts)
+            created, ended = time_text(batch.created_at), time_text(batch.ended_at)
+            table.add(batch_id, str(version), batch.phase, whole, created, ended, counts)
+    table.finish()
+
+
+# ------------------------------------------------------------------------------------------------------------- audit
+
+
+def audit(paths: Sequence[str], profile: Profile, form: Format) -> int:
+    """Write every finding."""
+    failed = False
+    tiers = dict.fromkeys(Tier, 0)
+    with until_closed(), _opened("audit", paths, None, None, streams=form == "jsonl") as reading:
+        reducer = Reducer(profile, reading.data)
+        # The totals stand before the findings in JSON, so there the findings have to wait.
+        waiting: list[dict[str, Any]] = []
+        table = Table("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
+        for finding in reducer.run(reading):
+            failed = failed or is_failure(finding)
+            tiers[finding.rule.tier] += 1
+            if form == "jsonl":
+                write(json_text(_finding(finding)) + "\n")
+            elif form == "json":
+                waiting.append(_finding(finding))
+            else:
+                table.add(*_cells(finding))
+        if form == "json":
+            _write_audit(reducer, waiting)
+        elif form == "table":
+            table.finish()
+            _write_summary(reducer, tiers)
+    return FOUND if failed else CLEAN
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "batch_id": finding.batch_id,
+        "version": finding.version,
+        "file": finding.file,
+        "line": finding.line,
+        "rule": finding.rule.id,
+        "tier": finding.rule.tier,
+        "event": finding.event,
+        "phase": finding.phase,
+        "allowed": finding.allowed,
+        "message": finding.message,
+    }
+
+
+def _cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:
+    style = STYLES[finding.rule.tier]
+    return (
+        place_text(finding),
+        (finding.rule.id, style),
+        (finding.rule.tier, style),
+        finding.batch_id or NOTHING,
+        NOTHING if finding.version is None else str(finding.version),
+        finding.event or NOTHING,
+        finding.phase or NOTHING,
+        ", ".join(finding.allowed) or NOTHING,
+        finding.message,
+    )
+
+
+def _phases(reducer: Reducer) -> dict[str, int]:
+    phases: dict[str, int] = dict.fromkeys(Phase, 0)
+    for stream in reducer.streams.values():
+        if stream.legal.phase is not None:
+            phases[stream.legal.phase] += 1
+    return phases
+
+
+def _write_audit(reducer: Reducer, findings: list[dict[str, Any]]) -> None:
+    write(
+        f'{{\n  "events": {reducer.events},\n  "streams": {len(reducer.streams)},\n  "broken": {len(reducer.broken)},\n'
+        f'  "phases": {json_text(_phases(reducer))},\n  "findings": '
+    )
+    write_json_array(findings, "  ")
+    write("\n}\n")
+
+
+def _write_summary(reducer: Reducer, tiers: dict[Tier, int]) -> None:
+    total = sum(tiers.values())
+    if total:
+        write("\n")
+    write(f"{plural(reducer.events, 'event')} of {plural(len(reducer.streams), 'batch')}")
+    phases = [f"{count:,} {phase}" for phase, count in _phases(reducer).items() if count]
+    write(f" ({', '.join(phases)}): " if phases else ": ")
+    if not total:
+        write("no findings\n")
+        return
+    parts = ", ".join(f"{count:,} {tier}" for tier, count in tiers.items() if count)
+    write(f"{plural(total, 'finding')} ({parts}); {plural(len(reducer.broken), 'batch')} with a broken law\n")

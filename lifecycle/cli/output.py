@@ -1,0 +1,282 @@
+"""
+What the command line writes, and how: data to stdout, talk to stderr, and nothing that could harm a terminal.
+
+Text from data passes `safe` before it is shown to people; programs get JSON in pure ASCII.  Tables are drawn by rich on
+a terminal and laid out plainly elsewhere, where nothing is ever cut or folded.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, TextIO
+from unicodedata import east_asian_width
+
+from lifecycle import Tier
+
+CLEAN: Final = 0
+FOUND: Final = 1
+USAGE: Final = 2
+FAILED: Final = 3
+INTERRUPTED: Final = 130
+
+Format = Literal["table", "json", "jsonl"]
+Unit = Literal["bytes", "events"]
+
+Cell = str | tuple[str, str]
+"""What stands in a table: text, or text and the style that rich gives it on a terminal."""
+
+STYLES = {Tier.LAW: "bold red", Tier.CONTRACT: "yellow", Tier.ADVICE: "cyan"}
+"""How a rule is shown on a terminal, by its tier."""
+
+# Characters that show nothing, or show it elsewhere, though Unicode does not class them as control or format:
+# the grapheme joiner, the Hangul fillers, the Khmer inherent vowels, the variation selectors.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0") | frozenset(
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+)
+
+
+class UsageError(Exception):
+    """The command line was wrongly used; the message says how."""
+
+
+def safe(text: str) -> str:
+    r"""
+    Make text from data harmless on a terminal.
+
+    Control characters, ESC, bidirectional and zero-width characters, odd spaces and lone surrogates become escapes such as
+    ``\x1b`` and ``\u202e``.  A backslash stays as it is: who needs the exact text asks for JSON.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() and char not in _INVISIBLE else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def json_text(value: Any) -> str:
+    """JSON in one line and in printable ASCII, whatever the data hold."""
+    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
+
+
+def write(text: str) -> None:
+    """Write data to stdout. An `OSError` is for `lifecycle.cli.app.run` to tell."""
+    _stdout().write(text)
+
+
+def write_json_lines(values: Iterable[Any]) -> None:
+    """Write one JSON text a line."""
+    for value in values:
+        write(json_text(value) + "\n")
+
+
+def write_json_array(values: Iterable[Any], indent: str = "") -> None:
+    """Write a JSON array, one element a line; no newline follows it."""
+    opening = "["
+    for value in values:
+        write(f"{opening}\n{indent}  {json_text(value)}")
+        opening = ","
+    write("[]" if opening == "[" else f"\n{indent}]")
+
+
+def talk(message: str) -> None:
+    """Say something to people, on stderr. Talk that cannot be delivered is dropped."""
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"lifecycle: {safe(message)}\n")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def until_closed() -> Iterator[None]:
+    """Write all data in here: when the reader of a pipe has gone, the rest of the block is left out, quietly."""
+    try:
+        yield
+        _stdout().flush()
+    except BrokenPipeError:
+        abandon(sys.stdout)
+
+
+def abandon(stream: TextIO | None) -> None:
+    """Let what a stream still holds go nowhere, so that the interpreter does not stumble over it when it exits."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr] # None has no fileno, which is suppressed
+        os.close(nowhere)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether *stream* is a terminal. A closed one is not."""
+    return stream is not None and stream.isatty()
+
+
+def plural(number: int, noun: str) -> str:
+    """Such as ``1 event`` and ``1,200 events``."""
+    ending = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+class Table:
+    """
+    Rows for people. They are drawn when they are complete, or, where stdout is no terminal, a thousand at a time.
+
+    Args:
+        titles: The heads of the columns. A column whose head starts with ``#`` holds numbers.
+    """
+
+    _CHUNK = 1000
+
+    def __init__(self, *titles: str) -> None:
+        self._titles = [title.removeprefix("#") for title in titles]
+        self._numbers = [title.startswith("#") for title in titles]
+        self._rows: list[Sequence[Cell]] = []
+        self._headed = False
+        self._terminal = is_terminal(sys.stdout)
+
+    def add(self, *cells: Cell) -> None:
+        """Add a row."""
+        self._rows.append(cells)
+        if len(self._rows) == self._CHUNK and not self._terminal:
+            self._write_plain()
+
+    def finish(self) -> None:
+        """Write what is left; no rows at all leave no trace."""
+        if not self._rows:
+            return
+        if self._terminal:
+            self._draw()
+        else:
+            self._write_plain()
+
+    def _write_plain(self) -> None:
+        rows = [[safe(_text(cell)) for cell in row] for row in self._rows]
+        if not self._headed:
+            rows.insert(0, self._titles)
+            self._headed = True
+        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for row in rows:
+            padded = [
+                " " * (width - _width(cell)) + cell if right else cell + " " * (width - _width(cell))
+                for cell, width, right in zip(row, widths, self._numbers, strict=True)
+            ]
+            lines.append("  ".join(padded).rstrip() + "\n")
+        write("".join(lines))
+        self._rows.clear()
+
+    def _draw(self) -> None:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        console = Console(file=_stdout(), highlight=False, markup=False, emoji=False)
+        rows = [[Text(safe(_text(cell)), _style(cell)) for cell in row] for row in self._rows]
+        widths = [
+            max(Text(title).cell_len, *(text.cell_len for text in column))
+            for title, column in zip(self._titles, zip(*rows, strict=True), strict=True)
+        ]
+        # The last column may fold into a few lines; where others would have to, each row becomes a block of its own.
+        if sum(widths[:-1]) + 2 * len(widths) + min(widths[-1], 40) > console.width:
+            self._draw_blocks(console, rows)
+            return
+        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for title, right in zip(self._titles[:-1], self._numbers, strict=False):
+            grid.add_column(Text(title), justify="right" if right else "left", no_wrap=True)
+        grid.add_column(Text(self._titles[-1]), overflow="fold")
+        for row in rows:
+            grid.add_row(*row)
+        console.print(grid)
+
+    def _draw_blocks(self, console: Any, rows: list[list[Any]]) -> None:
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        for number, row in enumerate(rows):
+            grid = Grid.grid(padding=(0, 2, 0, 0))
+            grid.add_column(style="dim", no_wrap=True)
+            grid.add_column(overflow="fold")
+            for title, text in zip(self._titles, row, strict=True):
+                grid.add_row(Text(title), text)
+            if number:
+                console.print()
+            console.print(grid)
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def _style(cell: Cell) -> str:
+    return "" if isinstance(cell, str) else cell[1]
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+# ---------------------------------------------------------------------------------------------------------- progress
+
+
+@contextlib.contextmanager
+def progress(title: str, done: Callable[[], int], total: int | None, unit: Unit, *, streams: bool) -> Iterator[None]:
+    """
+    Show how far a job is, if stderr is a terminal and the job takes more than a second.
+
+    Args:
+        title: The command.
+        done: How much is done; it is asked ten times a second, from another thread.
+        total: How much there is to do; None if that is not known.
+        unit: Of what.
+        streams: Whether the job writes data as it goes. On a terminal the data are progress enough.
+    """
+    if not is_terminal(sys.stderr) or (streams and is_terminal(sys.stdout)):
+        yield
+        return
+    finished = threading.Event()
+    thread = threading.Thread(target=_show_progress, args=(finished, title, done, total, unit), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _show_progress(
+    finished: threading.Event, title: str, done: Callable[[], int], total: int | None, unit: Unit
+) -> None:
+    if finished.wait(1):
+        return
+    from rich import progress as bars
+    from rich.console import Console
+
+    amounts: list[bars.ProgressColumn] = (
+        [bars.DownloadColumn(), bars.TransferSpeedColumn()] if unit == "bytes" else [bars.MofNCompleteColumn()]
+    )
+    columns = [bars.TextColumn("{task.description}"), bars.BarColumn(), *amounts]
+    columns += [bars.TimeElapsedColumn()] if total is None else [bars.TimeRemainingColumn()]
+    console = Console(stderr=True)
+    with (
+        contextlib.suppress(OSError),
+        bars.Progress(
+            *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as bar,
+    ):
+        task = bar.add_task(title, total=total)
+        while True:
+            bar.update(task, completed=done(), refresh=True)
+            if finished.wait(0.1):
+                break
+
+
+def _stdout() -> TextIO:
+    if sys.stdout is None:
+        raise OSError("it is closed")
+    return sys.stdout

@@ -1,0 +1,192 @@
+"""
+The checks of this project.
+
+`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench` and `nox -s fuzz` are asked for by name.
+The tests run against the installed wheel, from a folder where the source tree cannot be imported.
+Arguments after `--` go on to pytest, to the benchmarks or to the fuzzer: `nox -s tests-3.12 -- -k fold`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"  # nox.project.dependency_groups, so that an old pip will do
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "docs"]
+
+ROOT = Path(__file__).resolve().parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+LOWEST_MINOR = 11
+"""The first supported Python is 3.11 (`requires-python`)."""
+
+EXTRAS = ("cli", "testing")
+
+_PROBE = (
+    "import platform, ssl, sys;"  # without ssl nothing can be installed
+    "assert platform.python_implementation() == 'CPython' and sys.version_info.releaselevel == 'final';"
+    "print(platform.python_version())"
+)
+
+
+def _starts(executable: Path) -> str | None:
+    """The version of *executable*; None if it is no final CPython or does not start, as a shim may not."""
+    try:
+        answer = subprocess.run(
+            [executable, "-c", _PROBE], capture_output=True, check=True, text=True, timeout=30, cwd="/"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _interpreters() -> dict[str, tuple[str, Path]]:
+    """Each minor version found, with the first that starts: `3.12` -> (`3.12.1`, its executable)."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    folders += sorted(pyenv.glob("versions/*/bin"))
+    folders.append(Path(sys.executable).parent)
+    found: dict[int, tuple[str, Path]] = {}
+    for folder in folders:
+        for candidate in sorted(folder.glob("python3.*")):
+            name = re.fullmatch(r"python3\.(\d+)(?:\.exe)?", candidate.name)
+            minor = int(name[1]) if name else 0
+            if minor >= LOWEST_MINOR and minor not in found and (version := _starts(candidate)):
+                found[minor] = version, candidate
+    if not found and sys.version_info >= (3, LOWEST_MINOR):
+        found[sys.version_info.minor] = sys.version.split()[0], Path(sys.executable)
+    return {f"3.{minor}": found[minor] for minor in sorted(found)}
+
+
+INTERPRETERS = _interpreters()
+if not INTERPRETERS:
+    raise SystemExit(f"no Python 3.{LOWEST_MINOR} or later was found, neither on PATH nor in pyenv")
+PYTHONS = list(INTERPRETERS)
+OLDEST = PYTHONS[0]
+for _version, _executable in INTERPRETERS.values():
+    if shutil.which(_executable.name) != str(_executable):  # nox would not find it, or would find a dead shim
+        os.environ["PATH"] = os.pathsep.join([str(_executable.parent), os.environ["PATH"]])
+
+
+def _requirements() -> list[str]:
+    """What users may get with the package: the dependencies and those of the extras."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    return [*PYPROJECT["project"]["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
+
+
+def _group(*names: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+_wheels: list[Path] = []
+"""The wheel, once a session of this run has built it."""
+
+
+def _install_wheel(session: nox.Session, *more: str) -> None:
+    """Install the wheel (as built from the tree now) with its extras, and *more*."""
+    if not _wheels:
+        folder = Path(session.cache_dir).resolve() / "wheel"
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", f"--wheel-dir={folder}", str(ROOT))
+        _wheels.extend(folder.glob("*.whl"))
+    [wheel] = _wheels
+    # By force, for a reused environment holds an older build of the same version.
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"lifecycle[{','.join(EXTRAS)}] @ {wheel.as_uri()}", *more)
+
+
+def _outside(session: nox.Session, *folders: str) -> Path:
+    """Go to a folder of the session's own, from which of the tree only *folders* can be imported."""
+    here = Path(session.create_tmp()).resolve()
+    for name in folders:
+        link = here / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / name, target_is_directory=True)
+    session.chdir(here)
+    return here
+
+
+def _pytest(session: nox.Session, *arguments: str, coverage: bool = False) -> None:
+    here = _outside(session)
+    # tests/conftest.py refuses to run if `lifecycle` then comes from anywhere but site-packages.
+    env = {"LIFECYCLE_TESTS_INSTALLED": "1", "COVERAGE_FILE": str(here / "coverage" / "data")}
+    config = f"--config-file={ROOT / 'pyproject.toml'}"
+    pytest = ["pytest", config, f"--rootdir={ROOT}", *arguments, *session.posargs]
+    if not coverage:
+        session.run("python", "-m", *pytest, env=env)
+        return
+    shutil.rmtree(here / "coverage", ignore_errors=True)
+    (here / "coverage").mkdir()
+    rcfile = f"--rcfile={ROOT / 'pyproject.toml'}"
+    session.run("coverage", "run", rcfile, "-m", *pytest, env=env)
+    session.chdir(ROOT)
+    session.run("coverage", "combine", "-q", rcfile, env=env)
+    session.run("coverage", "report", rcfile, env=env)
+
+
+@nox.session(python=OLDEST)
+def lint(session: nox.Session) -> None:
+    """Check style, format and the import contracts."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo", "--cache-dir", str(Path(session.cache_dir) / "import-linter"))
+
+
+@nox.session(python=OLDEST)
+def typing(session: nox.Session) -> None:
+    """Check the types: mypy strictly over everything, pyright as a second opinion on the package."""
+    session.install(*_requirements(), *_group("typing"))
+    session.run("mypy", "--cache-dir", str(Path(session.cache_dir) / "mypy"))
+    session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin) or "python")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test the installed wheel on every interpreter found; without arguments, measure branch coverage."""
+    found = ", ".join(f"{version} ({executable})" for version, executable in INTERPRETERS.values())
+    session.log(f"interpreters found: {found}")
+    _install_wheel(session, *_group("test"))
+    _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"), coverage=not session.posargs)
+
+
+@nox.session(python=OLDEST)
+def tests_lowest(session: nox.Session) -> None:
+    """Test with the lowest versions of the direct dependencies that pyproject.toml allows."""
+    pins = []
+    for requirement in map(Requirement, _requirements()):
+        [floor] = [clause.version for clause in requirement.specifier if clause.operator == ">="]
+        pins.append(f"{requirement.name}=={floor}")
+    _install_wheel(session, *pins, *_group("test"))
+    _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"))
+
+
+@nox.session(python=OLDEST)
+def docs(session: nox.Session) -> None:
+    """Run every example in README.md and specs/."""
+    _install_wheel(session, *_group("docs"))
+    _pytest(session, str(ROOT / "tests" / "docs"))
+
+
+@nox.session(python=OLDEST, default=False)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks side by side with their peers."""
+    _install_wheel(session, *_group("bench"))
+    _outside(session)
+    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+        if "__main__" in script.read_text(encoding="utf-8"):  # the others are what the scripts share
+            session.run("python", str(script), *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the wire for so many minutes (30 unless given)."""
+    _install_wheel(session, *_group("test"))
+    _outside(session, "tests")
+    session.run("python", "-m", "tests.fuzz_wire", *(session.posargs or ["30"]))
