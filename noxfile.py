@@ -178,10 +178,10 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks side by side with their peers."""
     _install_wheel(session, *_group("bench"))
-    _outside(session)
+    _outside(session, "benchmarks")
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         if "__main__" in script.read_text(encoding="utf-8"):  # the others are what the scripts share
-            session.run("python", str(script), *session.posargs)
+            session.run("python", "-m", f"benchmarks.{script.stem}", *session.posargs)
 
 
 @nox.session(python=OLDEST, default=False)

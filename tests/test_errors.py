@@ -1,0 +1,67 @@
+"""Every error pickles, says what to do, and has the builtin parent that a caller would guess."""
+
+import copy
+import pickle
+
+import pytest
+
+import lifecycle as lc
+from tests.lives import ARCHIVED, CANCELED, CREATED, ENDED, T, in_phase
+
+
+def caught(work: object) -> lc.LifecycleError:
+    with pytest.raises(lc.LifecycleError) as found:
+        work()  # type: ignore[operator]
+    return found.value
+
+
+ERRORS = [
+    caught(lambda: lc.fold([CREATED, ARCHIVED])),
+    caught(lambda: lc.evolve(in_phase(lc.Phase.DELETED), CANCELED)),
+    caught(lambda: lc.evolve(None, ENDED)),
+    caught(lambda: lc.fold([CREATED, lc.Ended(T, lc.RequestCounts(1, 1))])),
+    caught(lambda: lc.fold([])),
+    caught(lambda: lc.decide(None, lc.Cancel(T))),
+    caught(lambda: lc.decide(in_phase(lc.Phase.IN_PROGRESS), lc.Delete(T))),
+    lc.WireError((("$.id", "missing"), ("$.type", "missing"))),
+    lc.LogError("a.jsonl", 3, "no record", (("$", "malformed"),)),
+    lc.LogError("a.jsonl", None, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_pickles_with_all_its_fields(error: lc.LifecycleError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert again.args == error.args
+    assert str(again) == str(error)
+    assert str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_can_be_raised_from_another_and_carry_notes(error: lc.LifecycleError) -> None:
+    error.add_note("seen in the night")
+    with pytest.raises(type(error)) as found:
+        raise error from KeyError("x")
+    assert isinstance(found.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("error", "parents"),
+    [
+        (lc.IllegalTransition, (lc.IllegalEvent, lc.LifecycleError)),
+        (lc.RuleBroken, (lc.IllegalEvent, lc.LifecycleError)),
+        (lc.EmptyStream, (lc.LifecycleError, ValueError)),
+        (lc.CommandRejected, (lc.LifecycleError,)),
+        (lc.WireError, (lc.LifecycleError, ValueError)),
+        (lc.LogError, (lc.LifecycleError, ValueError)),
+    ],
+)
+def test_the_tree_is_as_it_is_drawn(error: type[Exception], parents: tuple[type[Exception], ...]) -> None:
+    assert all(issubclass(error, parent) for parent in parents)
+
+
+def test_the_text_names_the_place_the_batch_what_was_allowed_and_the_rule() -> None:
+    error = caught(lambda: lc.fold([CREATED, ARCHIVED]))
+    text = str(error)
+    assert all(part in text for part in ("event 2", "'msgbatch_01'", "archived", "in_progress", "counts_updated", "T1"))

@@ -1,0 +1,206 @@
+"""evolve, fold, check. What every rule refuses is in `test_oracle`; here are the laws of folding itself."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lifecycle as lc
+from lifecycle.fusing import EFFECTS, steps
+from tests.lives import ARCHIVED, BY_PHASE, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, T, in_phase
+
+COUNTS = st.integers(-1, 5)
+
+
+def test_fold_rebuilds_the_batch_field_by_field() -> None:
+    assert lc.fold(LIFE, profile=lc.HOSTED) == lc.MessageBatch(
+        "msgbatch_01",
+        "ended",
+        lc.RequestCounts(0, 2, 1, 1, 0),
+        T,
+        T + DAY,
+        T + 2 * HOUR,
+        T + 30 * DAY,
+        T + HOUR,
+        None,
+        T + 31 * DAY,
+    )
+
+
+@pytest.mark.parametrize("profile", [lc.LAWS, lc.HOSTED], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("cut", range(1, len(LIFE) + 1))
+def test_a_fold_may_stop_anywhere_and_go_on(profile: lc.Profile, cut: int) -> None:
+    first = lc.fold(LIFE[:cut], profile=profile)
+    assert lc.fold(LIFE[cut:], start=first, profile=profile) == lc.fold(LIFE, profile=profile)
+
+
+def test_fold_is_evolve_again_and_again() -> None:
+    batch = None
+    for count, event in enumerate(LIFE, 1):
+        batch = lc.evolve(batch, event)
+        assert batch == lc.fold(LIFE[:count])
+
+
+def test_a_fold_of_nothing_is_its_start() -> None:
+    start = lc.fold(LIFE[:1])
+    assert lc.fold([], start=start) is start
+
+
+def test_a_fold_of_nothing_without_a_start_is_an_empty_stream() -> None:
+    with pytest.raises(lc.EmptyStream):
+        lc.fold([])
+
+
+def test_fold_takes_a_lazy_stream_and_reads_no_further_than_the_refused_event() -> None:
+    read: list[lc.Event] = []
+
+    def lazily() -> Iterator[lc.Event]:
+        for event in (CREATED, ARCHIVED, ENDED):
+            read.append(event)
+            yield event
+
+    with pytest.raises(lc.IllegalTransition):
+        lc.fold(lazily())
+    assert read == [CREATED, ARCHIVED]
+
+
+def test_a_refused_event_changes_nothing() -> None:
+    before = lc.fold(LIFE[:3])
+    kept = attrs.evolve(before)
+    with pytest.raises(lc.RuleBroken) as found:
+        lc.evolve(before, lc.Ended(T, lc.RequestCounts(1, 1)))
+    assert found.value.before is before
+    assert before == kept
+    assert lc.evolve(before, ENDED).phase is lc.Phase.ENDED
+
+
+def test_the_version_is_the_place_in_what_fold_was_given() -> None:
+    with pytest.raises(lc.IllegalTransition) as found:
+        lc.fold([CANCELED, CREATED], start=lc.fold([CREATED]))
+    assert (found.value.version, found.value.before) == (2, lc.fold([CREATED, CANCELED]))
+    with pytest.raises(lc.IllegalTransition) as found:
+        lc.evolve(None, CANCELED)
+    assert found.value.version is None
+
+
+@pytest.mark.parametrize("phase", [None, *lc.Phase])
+@pytest.mark.parametrize("stranger", [None, "created", lc.Created, 3, object(), lc.RequestCounts(1), lc.Cancel(T)])
+def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any) -> None:
+    with pytest.raises(TypeError, match="^event: "):
+        lc.fold([*BY_PHASE[phase], stranger])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: lc.evolve(3, CREATED), "batch"),  # type: ignore[arg-type]
+        (lambda: lc.evolve(None, CREATED, profile="laws"), "profile"),  # type: ignore[arg-type]
+        (lambda: lc.fold([], start="x"), "start"),  # type: ignore[arg-type]
+        (lambda: lc.fold([], profile=None), "profile"),  # type: ignore[arg-type]
+        (lambda: lc.check(None), "batch"),  # type: ignore[arg-type]
+        (lambda: lc.check(lc.fold(LIFE), before={}), "before"),  # type: ignore[arg-type]
+        (lambda: lc.check(lc.fold(LIFE), profile=1), "profile"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_a_type_error_that_names_it(call: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: "):
+        call()
+
+
+class TestDirtyStarts:
+    """`start` and `before` are taken as they are: a batch that already broke a B rule may go on."""
+
+    def test_an_old_fault_is_not_held_against_an_event(self) -> None:
+        start = attrs.evolve(lc.fold(LIFE[:1]), archived_at=T + DAY)  # B10
+        assert [found.rule.id for found in lc.check(start)] == ["B10"]
+        after = lc.fold([lc.CountsUpdated(lc.RequestCounts(3, 1)), CANCELED], start=start)
+        assert (after.phase, after.archived_at) == (lc.Phase.CANCELING, T + DAY)
+
+    def test_a_new_fault_is_refused_beside_an_old_one(self) -> None:
+        start = attrs.evolve(lc.fold(LIFE[:1]), archived_at=T + DAY)
+        with pytest.raises(lc.RuleBroken) as found:
+            lc.fold([CANCELED, lc.CountsUpdated(lc.RequestCounts(5))], start=start)
+        assert [violation.rule.id for violation in found.value.violations] == ["T3", "T5"]
+        assert found.value.version == 2
+
+    def test_a_fault_that_an_event_mends_is_gone(self) -> None:
+        start = attrs.evolve(lc.fold(LIFE[:1]), ended_at=T + 2 * HOUR)  # B4
+        ended = lc.fold([ENDED, ARCHIVED, DELETED], start=start)
+        assert [found.rule.id for found in lc.check(start)] == ["B4"]
+        assert lc.check(ended) == ()
+
+    def test_a_contract_rule_that_was_broken_before_does_not_refuse_under_hosted(self) -> None:
+        start = lc.fold([CREATED, lc.CountsUpdated(lc.RequestCounts(3, 1))])  # B7, live counts
+        after = lc.fold([lc.CountsUpdated(lc.RequestCounts(2, 2)), CANCELED], start=start, profile=lc.HOSTED)
+        assert after.request_counts == lc.RequestCounts(2, 2)
+        with pytest.raises(lc.RuleBroken) as found:
+            lc.fold([CREATED, lc.CountsUpdated(lc.RequestCounts(3, 1))], profile=lc.HOSTED)
+        assert [violation.rule.id for violation in found.value.violations] == ["B7"]
+
+
+def test_check_never_raises_on_a_batch_at_the_limits_of_time() -> None:
+    low, high = datetime.min.replace(tzinfo=T.tzinfo), datetime.max.replace(tzinfo=T.tzinfo)
+    for created, other in ((low, high), (high, low)):
+        batch = lc.MessageBatch("b", "ended", lc.RequestCounts(0, 1), created, other, other, other, other, None, other)
+        found = {violation.rule.id for violation in lc.check(batch, before=batch, profile=lc.HOSTED)}
+        assert "B3" in found
+
+
+def test_advice_is_reported_and_never_raised() -> None:
+    late = lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))  # B13, B14
+    batch = lc.fold([CREATED, late], profile=lc.HOSTED)
+    assert [found.rule.id for found in lc.check(batch, profile=lc.HOSTED)] == ["B13", "B14"]
+    assert lc.check(batch) == ()
+
+
+class TestUnknownKeys:
+    """B16: a snapshot has no key beyond the documented ones."""
+
+    def test_they_are_named(self) -> None:
+        batch = attrs.evolve(
+            lc.fold(LIFE[:1]), extra={"archive_at": None}, request_counts=lc.RequestCounts(4, extra={"total": 4})
+        )
+        (found,) = lc.check(batch, profile=lc.HOSTED)
+        assert found.rule is lc.RULES["B16"]
+        assert "archive_at" in found.message
+        assert "request_counts.total" in found.message
+
+
+@given(before=st.sampled_from([*lc.Phase]), counts=st.tuples(*[COUNTS] * 5), hours=st.integers(-2, 800))
+def test_what_evolve_admits_check_admits_and_the_other_way_round(
+    before: lc.Phase, counts: tuple[int, ...], hours: int
+) -> None:
+    """The fused functions and the predicates one by one are the same rules."""
+    batch = in_phase(before)
+    time = T + timedelta(hours=hours)
+    for event in (
+        lc.CountsUpdated(lc.RequestCounts(*counts)),
+        lc.CancelInitiated(time),
+        lc.Ended(time, lc.RequestCounts(*counts)),
+        lc.Archived(time),
+        lc.Deleted(time),
+    ):
+        for profile in (lc.LAWS, lc.HOSTED):
+            try:
+                after = lc.evolve(batch, event, profile=profile)
+            except lc.RuleBroken as error:
+                assert error.violations
+            except lc.IllegalTransition:
+                assert (before, event.tag) not in lc.TRANSITIONS
+            else:
+                found = lc.check(after, before=batch, profile=profile)
+                assert [violation for violation in found if violation.rule.tier is not lc.Tier.ADVICE] == []
+
+
+def test_each_event_has_its_effects() -> None:
+    assert list(EFFECTS) == [event.tag for event in LIFE]
+
+
+def test_rules_that_an_event_cannot_break_are_left_out() -> None:
+    step = steps(lc.HOSTED.enforced)[lc.Phase.IN_PROGRESS][lc.CancelInitiated]
+    # Only B11 is left, and of it one comparison, of created_at and the event's time.
+    assert set(step.__code__.co_names) == {"cancel_initiated_at", "created_at", "following"}

@@ -1,0 +1,240 @@
+"""
+The reducer: what it reports, and where it goes on. `test_oracle` holds it against a second opinion on random logs.
+
+Here are the cases that the specification names, one by one.
+"""
+
+import itertools
+import pickle
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+import lifecycle as lc
+from lifecycle import log, wire
+from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, records
+
+
+def found(events: list[lc.Record], profile: lc.Profile = lc.LAWS) -> list[tuple[int | None, str]]:
+    return [(finding.version, finding.rule.id) for finding in lc.audit(events, profile=profile)]
+
+
+def record(version: int, event: lc.Event, event_id: str | None = None, batch_id: str = "msgbatch_01") -> lc.Record:
+    return lc.Record(batch_id, version, event, event_id, T)
+
+
+def test_a_sound_log_has_its_batches_and_no_findings() -> None:
+    report = lc.replay(records(), profile=lc.HOSTED)
+    assert report.batches == {"msgbatch_01": lc.fold(LIFE)}
+    assert (report.findings, report.events, report.streams) == ((), 6, 1)
+    assert (report.versions, report.broken) == ({"msgbatch_01": 6}, frozenset())
+
+
+def test_streams_may_be_interleaved_and_are_reported_in_order_of_first_appearance() -> None:
+    names = ["b", "a", "c"]
+    streams = [records((attrs.evolve(CREATED, id=name), *LIFE[1:]), name) for name in names]
+    mixed = [one for turn in zip(*streams, strict=True) for one in turn]
+    report = lc.replay(mixed)
+    assert list(report.batches) == names
+    assert report == lc.replay([one for stream in streams for one in stream])
+
+
+class TestL1:
+    """A stream starts with `Created`, and has one only."""
+
+    def test_until_a_legal_created_every_other_event_is_l1_and_does_not_count_as_seen(self) -> None:
+        late = [record(1, CANCELED), record(2, DELETED), record(1, CREATED), record(2, REPEATED)]
+        assert found(late) == [(1, "L1"), (2, "L1")]
+        assert lc.replay(late).versions == {"msgbatch_01": 2}
+
+    def test_an_illegal_created_is_reported_for_what_it_is_and_does_not_count_as_seen(self) -> None:
+        wrong = lc.Created("msgbatch_01", T, T + DAY, -1)
+        assert found([record(1, wrong), record(1, CREATED)]) == [(1, "B1")]
+        assert found([record(1, wrong), record(2, REPEATED)]) == [(1, "B1"), (2, "L1")]
+
+    def test_a_second_created_is_l1_and_counts_as_seen(self) -> None:
+        assert found([record(1, CREATED), record(2, CREATED), record(3, REPEATED)]) == [(2, "L1")]
+
+    def test_a_stream_without_created_has_version_0_and_no_batch(self) -> None:
+        report = lc.replay([record(1, ENDED)])
+        assert (report.batches, report.versions, report.streams) == ({}, {"msgbatch_01": 0}, 1)
+        (finding,) = report.findings
+        assert (finding.phase, finding.allowed, finding.event) == (None, ("created",), "ended")
+
+
+class TestL2:
+    """Every event of a stream names that stream's batch."""
+
+    def test_a_created_that_names_another_batch_is_skipped(self) -> None:
+        assert found([record(1, CREATED, batch_id="x"), record(2, REPEATED, batch_id="x")]) == [(1, "L2"), (2, "L1")]
+
+    def test_it_is_reported_beside_the_rules_that_the_event_breaks(self) -> None:
+        event = lc.Created("y", T, T + HOUR, 0)
+        assert found([record(1, event)], lc.HOSTED) == [(1, "B2"), (1, "B3"), (1, "L2")]
+
+
+class TestL3:
+    """Versions in a stream are 1, 2, 3 …: no gap, no repeat, no step back."""
+
+    def test_a_gap_is_reported_and_the_event_judged_as_usual(self) -> None:
+        gap = [record(1, CREATED), record(5, CANCELED), record(6, ENDED)]
+        assert found(gap) == [(5, "L3")]
+        assert lc.replay(gap).batches["msgbatch_01"].phase is lc.Phase.ENDED
+
+    def test_a_gap_and_a_broken_rule_are_two_findings(self) -> None:
+        assert found([record(1, CREATED), record(3, ARCHIVED)]) == [(3, "L3"), (3, "T1")]
+
+    def test_a_step_back_is_skipped(self) -> None:
+        back = [record(1, CREATED), record(2, REPEATED), record(1, CANCELED, "other")]
+        assert found(back) == [(1, "L3")]
+        assert lc.replay(back).batches["msgbatch_01"].phase is lc.Phase.IN_PROGRESS
+
+    def test_a_created_may_come_after_a_gap_or_at_version_0(self) -> None:
+        assert found([record(3, CREATED), record(4, REPEATED)]) == [(3, "L3")]
+        assert found([record(0, CREATED), record(1, CREATED)]) == [(0, "L3")]
+
+    def test_a_skipped_record_counts_as_seen(self) -> None:
+        assert found([record(1, CREATED), record(2, ARCHIVED), record(3, REPEATED)]) == [(2, "T1")]
+
+    def test_a_huge_gap_costs_nothing(self) -> None:
+        far = 2**62
+        jump = [record(1, CREATED), record(far, REPEATED), record(far, REPEATED), record(7, CANCELED, "x")]
+        assert found(jump) == [(far, "L3"), (7, "L3")]
+        assert lc.replay(jump).versions == {"msgbatch_01": far}
+
+
+class TestL4:
+    """An event id occurs once; again with the same content it is a harmless repeat, with other content an error."""
+
+    def test_a_repeat_is_silent_and_counted(self) -> None:
+        report = lc.replay([*records(), *records()])
+        assert (report.findings, report.events) == ((), 12)
+
+    def test_recorded_at_is_no_part_of_the_content(self) -> None:
+        again = attrs.evolve(records()[1], recorded_at=T + DAY)
+        assert found([*records(), again]) == []
+
+    def test_the_same_id_with_other_content_is_an_error(self) -> None:
+        assert found([*records(LIFE[:2]), record(2, lc.CountsUpdated(lc.RequestCounts(3, 1)))]) == [(2, "L4")]
+
+    def test_the_same_id_at_another_version_is_other_content(self) -> None:
+        twice = [*records(LIFE[:3]), record(2, REPEATED, "msgbatch_01/3")]
+        assert found(twice) == [(2, "L4")]
+
+    def test_a_skipped_record_is_remembered(self) -> None:
+        skipped = record(2, ARCHIVED)
+        assert found([record(1, CREATED), skipped, skipped]) == [(2, "T1")]
+
+    def test_records_before_a_gap_are_remembered(self) -> None:
+        gap = [record(1, CREATED), record(2, REPEATED), record(9, CANCELED)]
+        assert found([*gap, *gap]) == [(9, "L3")]
+        assert found([*gap, record(2, CANCELED)]) == [(9, "L3"), (2, "L4")]
+        assert found([*gap, record(5, REPEATED)]) == [(9, "L3"), (5, "L3")]
+
+
+class TestT1:
+    """The status changes along the arrows of the chart only."""
+
+    def test_it_comes_first_and_nothing_else_of_the_event_is_judged(self) -> None:
+        wrong = lc.Ended(T - DAY, lc.RequestCounts(7, 7))
+        report = lc.replay([*records(LIFE[:4]), record(5, wrong)])
+        (finding,) = report.findings
+        assert (finding.rule.id, finding.phase, finding.allowed) == ("T1", "ended", ("archived", "deleted"))
+        assert report.batches["msgbatch_01"] == lc.fold(LIFE[:4])
+
+
+def test_a_broken_law_skips_the_event_and_a_broken_contract_does_not() -> None:
+    moved = record(2, lc.CountsUpdated(lc.RequestCounts(3, 1)))
+    wrong = record(3, lc.CountsUpdated(lc.RequestCounts(4, 1)))
+    report = lc.replay([record(1, CREATED), moved, wrong], profile=lc.HOSTED)
+    assert [(f.version, f.rule.id) for f in report.findings] == [(2, "B7"), (3, "T3"), (3, "T5")]
+    assert report.batches["msgbatch_01"].request_counts == lc.RequestCounts(3, 1)
+    assert report.broken == {"msgbatch_01"}
+
+
+def test_a_broken_rule_is_not_reported_again() -> None:
+    again = [record(n, lc.CountsUpdated(lc.RequestCounts(5 - n, n - 1))) for n in range(2, 5)]
+    assert found([record(1, CREATED), *again], lc.HOSTED) == [(2, "B7")]
+
+
+def test_advice_is_reported_applied_and_breaks_no_stream() -> None:
+    late = lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))
+    report = lc.replay([record(1, CREATED), record(2, late)], profile=lc.HOSTED)
+    assert [f.rule.id for f in report.findings] == ["B13", "B14"]
+    assert report.batches["msgbatch_01"].phase is lc.Phase.ENDED
+    assert report.broken == frozenset()
+
+
+def test_a_finding_says_where_and_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "night.jsonl"
+    log.append(path, [record(1, CREATED), record(2, ARCHIVED)])
+    (finding,) = lc.audit(log.read(path))
+    assert (finding.file, finding.line, finding.batch_id, finding.version) == (str(path), 2, "msgbatch_01", 2)
+    assert pickle.loads(pickle.dumps(finding)) == finding
+    (from_records,) = lc.audit(list(log.read(path)))
+    assert from_records == finding
+
+
+def test_a_refused_line_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "night.jsonl"
+    lines = [wire.encode_record(one) for one in records()]
+    path.write_bytes(b"\n".join([lines[0], b"{}", *lines[1:], b'{"torn']))
+    told: list[lc.LogError] = []
+    report = lc.replay(log.read(path, on_error=told.append))
+    (finding,) = report.findings
+    assert (finding.rule.id, finding.rule.tier, finding.line) == ("wire", "law", 2)
+    assert (finding.batch_id, finding.version, finding.event, finding.phase) == (None, None, None, None)
+    assert report.batches["msgbatch_01"].phase is lc.Phase.DELETED
+    assert [(error.line, error.torn) for error in told] == [(2, False), (8, True)]
+    assert list(lc.audit([*records(), told[0]])) == [finding]
+
+
+@pytest.mark.parametrize("stranger", [None, LIFE[0], "line", {"version": 1}])
+def test_what_is_no_record_is_a_type_error(stranger: object) -> None:
+    with pytest.raises(TypeError, match="^record: "):
+        lc.replay([stranger])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="^profile: "):
+        lc.replay([], profile="laws")  # type: ignore[arg-type]
+
+
+def test_audit_is_lazy() -> None:
+    def endless() -> Iterator[lc.Record]:
+        yield record(1, CREATED)
+        yield from (record(version, CREATED) for version in itertools.count(2))
+
+    assert [finding.version for finding in itertools.islice(lc.audit(endless()), 3)] == [2, 3, 4]
+
+
+def test_lines_in_an_unusual_form_are_the_same_records(tmp_path: Path) -> None:
+    """Times with Z, keys in another order, white space, no crc32: what a log of another writer looks like."""
+    usual, other = tmp_path / "usual.jsonl", tmp_path / "other.jsonl"
+    log.append(usual, [*records(), *records()[:2]])
+    lines = []
+    for line in usual.read_text().splitlines():
+        first, rest = line[: line.rindex(',"crc32"')].removeprefix("{").replace("+00:00", "Z").split(",", 1)
+        lines.append(f" {{ {rest} , {first} }} ")
+    other.write_text("\n".join(lines) + "\n")
+    one, two = lc.replay(log.read(usual)), lc.replay(log.read(other))
+    assert (one.batches, one.events, one.findings) == (two.batches, two.events, two.findings)
+    assert list(log.read(usual)) == list(log.read(other))
+
+
+def test_memory_grows_with_the_streams_and_by_eight_bytes_a_record() -> None:
+    def updates(count: int) -> Iterator[lc.Record]:
+        yield record(1, CREATED)
+        yield from (record(version, REPEATED) for version in range(2, count))
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        try:
+            lc.replay(updates(count))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)  # compiles
+    small, large = peak(2_000), peak(22_000)
+    assert 8 * 20_000 <= large - small <= 8 * 20_000 * 1.3
