@@ -132,7 +132,7 @@ class _Simplify(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
-        left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
+        left, right = _text(node.left), _text(node.comparators[0])
         match node.ops[0]:
             case ast.Is() | ast.IsNot() as operator:
                 known = self.facts.get(left)
@@ -164,6 +164,21 @@ class _Simplify(ast.NodeTransformer):
         return values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
 
 
+def _text(node: ast.expr) -> str:
+    match node:  # the usual ones, for ast.unparse is slow
+        case ast.Name():
+            return node.id
+        case ast.Attribute(ast.Name(base)):
+            return f"{base}.{node.attr}"
+        case _:
+            return ast.unparse(node)
+
+
+@cache
+def _names_in(rule: Rule) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(ast.parse(rule.broken)) if isinstance(node, ast.Name))
+
+
 def _smaller(rule: Rule, names: Mapping[str, str], facts: Mapping[str, str]) -> ast.expr:
     return cast(ast.expr, _Simplify(names, facts).visit(ast.parse(rule.broken, mode="eval").body))
 
@@ -184,10 +199,11 @@ def _facts(phase: Phase) -> Mapping[str, str]:
     if phase in (Phase.ENDED, Phase.ARCHIVED):
         facts["archived_at"] = _SET if phase is Phase.ARCHIVED else _NONE
     status = {"status": STATUS[phase].name}
+    laws = [rule for rule in rules_of([Tier.LAW], Scope.BATCH) if "status" in _names_in(rule)]
     for field in FIELDS:
         for guess, otherwise in ((_SET, _NONE), (_NONE, _SET)):
-            laws = rules_of([Tier.LAW], Scope.BATCH)
-            if any(_known(_smaller(rule, status, {**facts, field: guess})) for rule in laws):
+            tried = {**facts, field: guess}
+            if any(field in _names_in(rule) and _known(_smaller(rule, status, tried)) for rule in laws):
                 facts[field] = otherwise
     return facts
 
@@ -220,6 +236,8 @@ def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[a
     after["status"] = STATUS[TRANSITIONS[phase, tag]].name
     found = []
     for rule in rules_of(tiers, Scope.BATCH):
+        if phase is not None and all(after.get(name) == before.get(name) for name in _names_in(rule)):
+            continue
         # An alternative that stood word for word before the event was false then, so it is false now.
         held = _alternatives(_smaller(rule, before, facts)) if phase is not None else {}
         found += [node for text, node in _alternatives(_smaller(rule, after, facts)).items() if text not in held]

@@ -25,7 +25,7 @@ try:
 except ImportError:  # not a POSIX system: the caller has to see to it that there is one writer
     fcntl = None  # type: ignore[assignment]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # small enough that the lines of a chunk stay in the processor's cache
 _GZIP = b"\x1f\x8b"
 # All that reading a file, compressed or not, raises when the file is at fault; a ValueError: no such path can be, or
 # standard input is closed.
@@ -68,8 +68,6 @@ def read(
 class Reading(Iterator[Record]):
     """What `read` gives. Its counters may be read at any time, for showing progress."""
 
-    data = wire.DATA
-
     def __init__(
         self,
         paths: list[str],
@@ -105,30 +103,31 @@ class Reading(Iterator[Record]):
                 if self._wanted(record.batch_id, record.version, record.recorded_at):
                     yield record
 
-    def entries(self) -> Iterator[tuple[str, int, Any]]:
-        """For reducers: file, line, and an entry of `lifecycle.wire` or the `LogError` of a refused line."""
-        decode, limit = wire.decode_entry, self._max_bytes
-        everything = self._batch_id is None and self._until is None
+    def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
+        """For reducers: file, number of the first line, lines (None: over the limit), and whether the last is torn."""
         for path in self._paths:
-            for number, line, torn in self._lines(path):
-                try:
-                    if line is None or len(line) > limit:
-                        raise ValueError
-                    entry = decode(line)
-                except wire.REFUSED:
-                    try:
-                        # Whatever is a record after all becomes an entry by way of its usual form.
-                        record = wire.decode_line(self._whole(line), None, limit)
-                        entry = decode(wire.encode_record(record))
-                    except WireError as error:
-                        refused = _refused(path, number, error, torn=torn)
-                        if self._on_error is not None:
-                            self._on_error(refused)
-                        if not torn:
-                            yield path, number, refused
-                        continue
-                if everything or self._wanted(entry[0], entry[1], entry[5]):
-                    yield path, number, entry
+            for number, lines, torn in self._blocks(path):
+                yield path, number, lines, torn
+
+    def row(self, path: str, number: int, line: bytes | None, *, torn: bool) -> wire.Row | LogError | None:
+        """For reducers: a line that is not plainly a record, in its usual form; or why it is refused; or nothing."""
+        if line is not None and not line.strip():
+            return None
+        try:
+            record = wire.decode_line(self._whole(line), None, self._max_bytes)
+            return wire.usual_row(record)
+        except WireError as error:
+            refused = _refused(path, number, error, torn=torn)
+        if self._on_error is not None:
+            self._on_error(refused)
+        return None if torn else refused
+
+    @property
+    def wanted(self) -> Callable[[str, int, str], bool] | None:
+        """For reducers: whether a batch id, version and time are wanted; None if all are."""
+        if self._batch_id is None and self._until is None:
+            return None
+        return lambda batch_id, version, time: self._wanted(batch_id, version, datetime.fromisoformat(time))
 
     def _whole(self, line: bytes | None) -> bytes:
         if line is None:
@@ -143,23 +142,32 @@ class Reading(Iterator[Record]):
         return recorded_at <= self._until if isinstance(self._until, datetime) else version <= self._until
 
     def _lines(self, path: str) -> Iterator[tuple[int, bytes | None, bool]]:
-        """Number, line (None if it is over the limit) and whether it is a last one without an end; no blank ones."""
-        number, rest, over = 0, b"", False
-        for chunk in self._chunks(path):
-            lines: list[bytes | None] = [*(rest + chunk).split(b"\n")]
-            rest = cast(bytes, lines.pop())
-            if over and lines:
-                lines[0], over = None, False
-            for line in lines:
-                number += 1
+        """Number, line and whether it is a last one without an end; no blank ones."""
+        for first, lines, torn in self._blocks(path):
+            for number, line in enumerate(lines, first):
                 if line is None or line.strip():
-                    yield number, line, False
+                    yield number, line, torn
+
+    def _blocks(self, path: str) -> Iterator[tuple[int, list[bytes | None], bool]]:
+        """Number of the first line, lines (None for one over the limit), and whether they are a torn one."""
+        number, rest, over = 1, b"", False
+        for chunk in self._chunks(path):
+            chunk = rest + chunk
+            lines = cast(list[bytes | None], chunk.split(b"\n"))
+            rest = cast(bytes, lines.pop())
+            if lines:
+                if over:
+                    lines[0], over = None, False
+                if len(chunk) > self._max_bytes:
+                    lines = [line if line is not None and len(line) <= self._max_bytes else None for line in lines]
+                yield number, lines, False
+                number += len(lines)
             if over or len(rest) > self._max_bytes:
                 rest, over = b"", True
         if over:
-            yield number + 1, None, False  # no writer of ours was stopped in the middle of this
+            yield number, [None], False  # no writer of ours was stopped in the middle of this
         elif rest.strip():
-            yield number + 1, rest, True
+            yield number, [rest], True
 
     def _chunks(self, path: str) -> Iterator[bytes]:
         try:

@@ -6,7 +6,7 @@ events.  The T and B rules judge an event, as `lifecycle.folding` has them; the 
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -64,7 +64,7 @@ class Report:
 class _Stream(State):
     """One stream: its batch, and what the L rules ask of it."""
 
-    __slots__ = ("earlier", "first", "legal", "marks", "version")
+    __slots__ = ("earlier", "first", "legal", "marks", "source", "version")
 
     legal: Steps
     version: int
@@ -74,6 +74,8 @@ class _Stream(State):
     first: int
     earlier: "tuple[tuple[int, array[int]], ...]"
     """The same for the records before each gap in the versions."""
+    source: str
+    """The `source` of the records of this stream, where they come from lines."""
 
     def note(self, version: int, mark: int) -> None:
         if version != self.first + len(self.marks):
@@ -101,13 +103,17 @@ class _Stream(State):
 
 @runtime_checkable
 class Lines(Protocol):
-    """Records that can be had without building them, such as what `lifecycle.log.read` gives."""
+    """Records as lines that are not decoded yet, such as what `lifecycle.log.read` gives."""
 
-    data: tuple[type, ...]
-    """The classes of the events in `entries`."""
+    wanted: Callable[[str, int, str], bool] | None
+    """Whether a record of this batch id, version and time is wanted; None if all are."""
 
-    def entries(self) -> Iterator[tuple[str, int, Any]]:
-        """File, line, and an entry of `lifecycle.wire` or the `LogError` of a refused line."""
+    def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
+        """File, number of the first line, lines (None: too long to keep), and whether the last is torn."""
+        ...
+
+    def row(self, path: str, number: int, line: bytes | None, *, torn: bool) -> Any:
+        """The row (of `lifecycle.wire`) of a line that is not plainly a record; the `LogError` that refuses it; None."""
         ...
 
 
@@ -115,6 +121,7 @@ class Reducer:
     """Folds the records of many streams, one after the other. `add` gives the findings of each."""
 
     def __init__(self, profile: Profile, data: tuple[type, ...] = ()) -> None:
+        """Take *data* for classes of events beside our own: what `lifecycle.wire` decodes for reducers."""
         check_type("profile", profile, Profile)
         classes = (*EVENTS, *data)
         self.tiers = profile.tiers
@@ -131,9 +138,7 @@ class Reducer:
         self.events += 1
         stream = self.streams.get(batch_id)
         if stream is None:
-            stream = self.streams[batch_id] = _Stream()
-            stream.legal, stream.version, stream.marks = self.table[None], 0, array("Q")
-            stream.first, stream.earlier = 1, ()
+            stream = self._new(batch_id)
         mark = (hash(event_id) & _HALF) << 32 | content & _HALF
         if version == stream.version + 1:  # L3 is kept
             step = stream.legal.get(event.__class__)
@@ -142,13 +147,16 @@ class Reducer:
                 following = step(stream, event)
                 if following is not None:
                     stream.legal = following
-                    if version == stream.first + len(stream.marks):
-                        stream.marks.append(mark)
-                        stream.version = version
-                    else:
-                        stream.note(version, mark)
+                    stream.marks.append(mark)
+                    stream.version = version
                     return ()
         return tuple(self._carefully(stream, batch_id, version, event_id, event, mark, file, line))
+
+    def _new(self, batch_id: str, source: str = "") -> _Stream:
+        stream = self.streams[batch_id] = _Stream()
+        stream.legal, stream.version, stream.marks = self.table[None], 0, array("Q")
+        stream.first, stream.earlier, stream.source = 1, (), source
+        return stream
 
     def _carefully(
         self,
@@ -212,13 +220,8 @@ class Reducer:
 
     def run(self, records: Iterable[Record | LogError]) -> Iterator[Finding]:
         """Take every record of *records*, and yield the findings as they come."""
-        add = self.add
         if isinstance(records, Lines):
-            for file, line, entry in records.entries():
-                if entry.__class__ is tuple:
-                    yield from add(entry[0], entry[1], entry[2], entry[3], entry[4], file, line)
-                else:
-                    yield _refused(entry)
+            yield from self._run_lines(records)
             return
         for record in records:
             if isinstance(record, LogError):
@@ -226,7 +229,68 @@ class Reducer:
                 continue
             check_type("record", record, Record)
             event, place = record.event, record.place or _NOWHERE
-            yield from add(record.batch_id, record.version, record.event_id, event, hash(event), *place)
+            yield from self.add(record.batch_id, record.version, record.event_id, event, hash(event), *place)
+
+    def _run_lines(self, reading: Lines) -> Iterator[Finding]:
+        """
+        `run` for lines, which is where a long log spends its time.
+
+        A line that continues its stream as expected is compared with what was expected, and nothing is built for it.
+        All others go to `add`, by way of the functions of `lifecycle.wire` that say whether they are records at all.
+        """
+        from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
+
+        settle, version_of, half, find = wire.SETTLE, wire.version_of, _HALF, self.streams.get
+        wanted = reading.wanted
+        sequences = [f"{version + 1:020d}" for version in range(1000)]
+        plain = 0  # records that were plainly legal
+        try:
+            for path, first, lines, torn in reading.blocks():
+                try:
+                    rows: list[Any] = wire.decode_block(lines)  # type: ignore[arg-type] # None is a TypeError
+                except (*wire.REFUSED, TypeError):
+                    rows = [None] * len(lines)
+                for number, row in enumerate(rows, first):
+                    try:
+                        _, event_id, source, batch_id, sequence, time, _, event = row
+                        stream = find(batch_id)
+                        if stream is None:
+                            version = version_of(source, batch_id, sequence)
+                        else:
+                            last = stream.version
+                            if last < 1000 and sequence == sequences[last] and source == stream.source:
+                                version = last + 1
+                            else:
+                                version = version_of(source, batch_id, sequence)
+                        content = settle[event.__class__](event)
+                    except (ValueError, TypeError):
+                        usual = reading.row(path, number, lines[number - first], torn=torn)
+                        if usual is None:
+                            continue
+                        if isinstance(usual, LogError):
+                            yield _refused(usual)
+                            continue
+                        _, event_id, source, batch_id, sequence, time, _, event = usual
+                        version, stream = version_of(source, batch_id, sequence), find(batch_id)
+                        content = settle[event.__class__](event)
+                    if wanted is not None and not wanted(batch_id, version, time):
+                        continue
+                    if stream is None:
+                        stream = self._new(batch_id, source)
+                    # What follows is `add`, without its calls.
+                    if version == stream.version + 1:
+                        step = stream.legal.get(event.__class__)
+                        if step is not None and (version != 1 or event.id == batch_id):
+                            following = step(stream, event)
+                            if following is not None:
+                                stream.legal = following
+                                stream.version = version
+                                stream.marks.append((hash(event_id) & half) << 32 | content & half)
+                                plain += 1
+                                continue
+                    yield from self.add(batch_id, version, event_id, event, content, path, number)
+        finally:
+            self.events += plain
 
 
 def _refused(error: LogError) -> Finding:
@@ -236,7 +300,11 @@ def _refused(error: LogError) -> Finding:
 
 
 def _reducer(records: object, profile: Profile) -> Reducer:
-    return Reducer(profile, records.data if isinstance(records, Lines) else ())
+    if not isinstance(records, Lines):
+        return Reducer(profile)
+    from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
+
+    return Reducer(profile, wire.DATA)
 
 
 def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Iterator[Finding]:

@@ -13,17 +13,21 @@ import contextlib
 import json
 import operator
 import re
-import zlib
+import sys
+from array import array
+from binascii import unhexlify
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, cast
 from urllib.parse import quote, unquote
+from zlib import crc32
 
 import attrs
 import cattrs
 import msgspec
 from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
+from msgspec.structs import astuple
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
@@ -54,19 +58,13 @@ _RFC3339 = re.compile(
 )
 
 
-def _recorded_time(text: str) -> datetime:
+def recorded_time(text: str) -> datetime:
     """A time in the recorded form, ``2025-01-29T14:24:59.570697+00:00``; a `ValueError` for any other."""
-    # With these characters in place fromisoformat checks the rest; from Python 3.13 on it reads hour 24.
-    if (
-        len(text) == 32
-        and text[7] == "-"
-        and text[10] == "T"
-        and text[19] == "."
-        and text[26] == "+"
-        and text[27] == text[28] == text[30] == text[31] == "0"
-        and (text[11] != "2" or text[12] != "4")
-    ):
-        return datetime.fromisoformat(text)
+    # With these characters in place there is one form left that fromisoformat reads: it checks the rest.
+    if len(text) == 32 and text[7] == "-" and text[10] == "T" and text[19] == "." and text[26] == "+":
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is UTC and (time.microsecond or text[11:13] != "24"):  # hour 24: from Python 3.13 on
+            return time
     raise ValueError
 
 
@@ -74,7 +72,7 @@ def _time(text: str) -> datetime:
     """Any RFC 3339 time; digits past the sixth are cut."""
     if len(text) == 32:
         with contextlib.suppress(ValueError):
-            return _recorded_time(text)
+            return recorded_time(text)
     match = _RFC3339.fullmatch(text)
     if match is None or match[2].startswith("24"):
         raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {_shown(text)}")
@@ -184,9 +182,9 @@ def _envelope_shape(data: type) -> type[msgspec.Struct]:
 
 
 _decode_batch = msgspec.json.Decoder(_Batch).decode
-_decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(
-    reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
-).decode
+_ENVELOPES: Any = reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
+_decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(_ENVELOPES).decode
+_decode_envelopes: Callable[[bytes], list[Any]] = msgspec.json.Decoder(_ENVELOPES | None).decode_lines
 
 
 def _builtin(value: Any) -> Any:
@@ -409,35 +407,59 @@ def encode_record(record: Record) -> bytes:
     found["source"] = source_of(record.batch_id)
     found["sequence"] = f"{record.version:020d}"
     body = _encode(found)
-    return b'%b,"crc32":"%08x"}' % (body[:-1], zlib.crc32(body))
+    return b'%b,"crc32":"%08x"}' % (body[:-1], crc32(body))
 
 
 # ------------------------------------------------------------------------------------- for reducers: no values built
 
 
-Entry = tuple[str, int, str, Data, int, datetime]
-"""
-A record as a reducer takes it: batch id; version; event id; the event's fields, its times as datetimes; a hash of what
-the event says, equal for equal events within one process; recorded_at.
-"""
+Row = tuple[str, str, str, str, str, str, str, Data]
+"""The values of a line, in the order of its keys but for `type`, which is the class of the data."""
 
 
-def decode_entry(line: bytes) -> Entry:
+def decode_block(lines: list[bytes]) -> list[Row]:
     """
-    Decode a line for a reducer.
+    Decode many lines at once for a reducer.
 
-    It admits the form that `encode_record` writes and little more, so as to be quick.  A line that it refuses may yet
-    be a record: `decode_record` says, and `encode_record` gives its usual form.
+    It admits the form that `encode_record` writes and little more, so as to be quick.  Lines that it refuses may yet be
+    records: `decode_record` says of each, and `encode_record` gives its usual form.
+
+    Args:
+        lines: Lines without their newlines.
+
+    Returns:
+        A row for each line: keys, `crc32` and the form of `time` are verified.  What is left to do is `version_of`, and
+        `SETTLE` for the data.
 
     Raises:
-        Exception: One of `REFUSED`: the line is not plainly a record.
+        Exception: One of `REFUSED`: not every line is plainly a record.
     """
-    raw = _decode_line(line)
-    data = raw.data
-    content, settle = _SETTLE[data.__class__]
-    found = content(data)
-    settle(data)
-    return raw.subject, _version(raw.sequence), raw.id, data, found, _recorded_time(raw.time)
+    # Without its crc32 a line has one nowhere, or it is refused.
+    bodies = [line[:-20] + b"}" for line in lines]
+    tails = b"".join([line[-20:] for line in lines])
+    computed = array("I", map(crc32, bodies))
+    if sys.byteorder == "little":
+        computed.byteswap()
+    if not _TAILS.fullmatch(tails) or unhexlify(tails.replace(b',"crc32":"', b"").replace(b'"}', b"")) != computed.tobytes():
+        raise ValueError
+    # A null between them, for a line must not run on into the next, nor hold two.
+    found = _decode_envelopes(b"\nnull\n".join(bodies))
+    if len(found) != 2 * len(lines) - 1 or found[1::2] != [None] * (len(lines) - 1):
+        raise ValueError
+    rows: list[Row] = list(map(astuple, found[::2]))
+    times = [row[5] for row in rows]
+    for time in times:
+        recorded_time(time)
+    return rows
+
+
+_TAILS = re.compile(rb'(?:,"crc32":"[0-9a-f]{8}"\})*')
+
+
+def usual_row(record: Record) -> Row:
+    """The row of a record that did not come as plainly as `decode_block` wants it."""
+    row: Row = astuple(_decode_line(encode_record(record)))
+    return row
 
 
 def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
@@ -445,23 +467,27 @@ def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, in
     body = _body(line, max_bytes, newline=True)
     try:
         raw = _decode_line(body)
-        return _new_record(raw.subject, _version(raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
+        return _new_record(raw.subject, version_of(raw.source, raw.subject, raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
     except REFUSED:
         record = _structure_record(body)
         return record if place is None else attrs.evolve(record, place=place)
 
 
 def _decode_line(line: bytes) -> Envelope:
-    if line[-2:] == b'"}' and line[-20:-10] == b',"crc32":"':
+    """The envelope of a line in the recorded form; its `crc32` is verified."""
+    if line[-20:-10] == b',"crc32":"':
         body = line[:-20] + b"}"
-        if b"%08x" % zlib.crc32(body) != line[-10:-2]:
+        if line[-10:] != b'%08x"}' % crc32(body):
             raise ValueError
         line = body
-    raw = _decode_envelope(line)
-    subject = raw.subject
-    if (raw.source != SOURCE_PREFIX + subject or "%" in subject) and raw.source != source_of(subject):
+    return _decode_envelope(line)
+
+
+def version_of(source: str, subject: str, sequence: str) -> int:
+    """The version of a record; its source and its sequence are verified."""
+    if (source != SOURCE_PREFIX + subject or "%" in subject) and source != source_of(subject):
         raise ValueError
-    return raw
+    return _version(sequence)
 
 
 _LARGEST_SEQUENCE = f"{LARGEST_NUMBER:020d}"
@@ -499,24 +525,26 @@ def _event(data: Data) -> Event:
     return _READERS[data.__class__](data)
 
 
-def _settler(cls: type[Event]) -> tuple[Callable[[Any], int], Callable[[Any], None]]:
-    """For the data of *cls*: a function that hashes what it says, and one that reads its times in place."""
+def _settler(cls: type[Event]) -> Callable[[Any], int]:
+    """For the data of *cls*: a function that reads its times in place and hashes what it says."""
     hashed, times = [repr(cls.tag)], []
     for field in attrs.fields(cls):
         if field.type is RequestCounts:
-            hashed += [f"data.{field.name}.{name}" for name in _Counts.__struct_fields__]
+            hashed += [f"counts.{name}" for name in _Counts.__struct_fields__]
+            times.append(f"    counts = data.{field.name}")
         else:
             hashed.append(f"data.{field.name}")
         if field.type is datetime:
             times.append(f"    data.{field.name} = recorded_time(data.{field.name})")
-    source = f"def content(data):\n    return hash(({', '.join(hashed)}))\n"
-    source += "def settle(data):\n" + "\n".join([*times, "    return None"])
-    scope: dict[str, Any] = {"recorded_time": _recorded_time}
+    source = "\n".join(["def settle(data):", *times, f"    return hash(({', '.join(hashed)}))"])
+    scope: dict[str, Any] = {"recorded_time": recorded_time}
     exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
-    return scope["content"], scope["settle"]
+    settle: Callable[[Any], int] = scope["settle"]
+    return settle
 
 
-_SETTLE = {data: _settler(cls) for cls, data in zip(EVENTS, DATA, strict=True)}
+SETTLE: Mapping[type, Callable[[Any], int]] = {data: _settler(cls) for cls, data in zip(EVENTS, DATA, strict=True)}
+"""For each class of `Data`: a function that turns its times into datetimes and gives a hash of what it says."""
 
 
 def source_of(batch_id: str) -> str:
@@ -776,7 +804,7 @@ def _structure_record(body: bytes) -> Record:
         problems["$.crc32"] = 'stands last, as ,"crc32":"0a1b2c3d"}, or not at all'
         value = {key: item for key, item in value.items() if key != "crc32"}
     elif tail is not None:
-        computed = b"%08x" % zlib.crc32(body[: tail.start()] + b"}")
+        computed = b"%08x" % crc32(body[: tail.start()] + b"}")
         if computed != tail[1]:
             problems["$.crc32"] = (
                 f"the line was changed: it says {tail[1].decode()}, its content is {computed.decode()}"

@@ -4,9 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lifecycle import MessageBatch, RequestCounts
-
-NOTHING = "–"
-"""What stands where there is nothing: no batch yet, no time."""
+from lifecycle.cli.output import NOTHING
 
 COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 FIELDS = (
@@ -60,7 +58,10 @@ def changes(before: MessageBatch | None, after: MessageBatch) -> list[str]:
                 found.append(f"{name}: {_value_text(new)}")
         elif (old := getattr(before, name)) != new:
             found.append(f"{name}: {_value_text(old)} → {_value_text(new)}")
-    found += [f"{key}: unknown key" for key in (*after.extra, *(f"request_counts.{key}" for key in after.request_counts.extra))]
+    found += [
+        f"{key}: unknown key"
+        for key in (*after.extra, *(f"request_counts.{key}" for key in after.request_counts.extra))
+    ]
     return found
 
 

@@ -1,29 +1,29 @@
 """The commands that read event logs: replay, audit, show."""
 
 import contextlib
-import os
 import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from lifecycle import Finding, LogError, Profile, Report, Tier, log, wire
+from lifecycle import Finding, LogError, MessageBatch, Phase, Profile, Record, Report, Tier, log, wire
 from lifecycle import replay as rebuild
-from lifecycle.batch import Phase
-from lifecycle.cli.batch_view import NOTHING, changes, counts_text, span_text, time_text
+from lifecycle.cli.batch_view import changes, counts_text, span_text, time_text
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
+    NOTHING,
     STYLES,
     Format,
+    Prose,
     Table,
     UsageError,
     json_text,
     plural,
     progress,
-    safe,
     talk,
     until_closed,
     write,
@@ -39,7 +39,8 @@ _TOLD = 20  # findings that `replay` tells of; `audit` lists them all
 Until = int | datetime | None
 
 _TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?)(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?)(?:\.([0-9]+))?"
+    r"([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
 
@@ -92,7 +93,7 @@ def check_paths(paths: Sequence[str]) -> int | None:
                 raise LogError(path, None, "cannot be read: standard input is closed")
             continue
         try:
-            found = os.stat(path)
+            found = Path(path).stat()
         except (OSError, ValueError) as error:
             raise LogError(path, None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
         if stat.S_ISDIR(found.st_mode):
@@ -106,7 +107,7 @@ def check_paths(paths: Sequence[str]) -> int | None:
 def _opened(
     title: str, paths: Sequence[str], batch_id: str | None, until: Until, *, streams: bool, refused: bool = False
 ) -> Iterator[log.Reading]:
-    """A log being read, with its progress; afterwards its torn tails are told and, if *refused*, its lines that are no records."""
+    """A log being read, with its progress. Torn tails are told and, if *refused*, how many lines are no records."""
     total = check_paths(paths)
     torn: list[LogError] = []
     others: list[LogError] = []
@@ -125,7 +126,9 @@ def _opened(
         for error in torn:
             talk(f"warning: {error}")
         if others:
-            talk(f"warning: {plural(len(others), 'line')} of the log could not be read; `lifecycle audit` lists them all")
+            talk(
+                f"warning: {plural(len(others), 'line')} of the log could not be read; `lifecycle audit` lists them all"
+            )
 
 
 def is_failure(finding: Finding) -> bool:
@@ -201,28 +204,35 @@ def _write_states(report: Report) -> None:
 
 
 def audit(paths: Sequence[str], profile: Profile, form: Format) -> int:
-    """Write every finding."""
+    """Write every finding. What was found before a file failed is written, too."""
     failed = False
+    broken_off: LogError | None = None
     tiers = dict.fromkeys(Tier, 0)
-    with until_closed(), _opened("audit", paths, None, None, streams=form == "jsonl") as reading:
-        reducer = Reducer(profile, reading.data)
-        # The totals stand before the findings in JSON, so there the findings have to wait.
-        waiting: list[dict[str, Any]] = []
-        table = Table("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
-        for finding in reducer.run(reading):
-            failed = failed or is_failure(finding)
-            tiers[finding.rule.tier] += 1
-            if form == "jsonl":
-                write(json_text(_finding(finding)) + "\n")
-            elif form == "json":
-                waiting.append(_finding(finding))
-            else:
-                table.add(*_cells(finding))
+    # The totals stand before the findings in JSON, so there the findings have to wait.
+    waiting: list[dict[str, Any]] = []
+    table = Table("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
+    with until_closed():
+        with _opened("audit", paths, None, None, streams=form == "jsonl") as reading:
+            reducer = Reducer(profile, wire.DATA)
+            try:
+                for finding in reducer.run(reading):
+                    failed = failed or is_failure(finding)
+                    tiers[finding.rule.tier] += 1
+                    if form == "jsonl":
+                        write(json_text(_finding(finding)) + "\n")
+                    elif form == "json":
+                        waiting.append(_finding(finding))
+                    else:
+                        table.add(*_cells(finding))
+            except LogError as error:
+                broken_off = error
         if form == "json":
             _write_audit(reducer, waiting)
         elif form == "table":
             table.finish()
             _write_summary(reducer, tiers)
+    if broken_off is not None:
+        raise broken_off
     return FOUND if failed else CLEAN
 
 
@@ -275,13 +285,88 @@ def _write_audit(reducer: Reducer, findings: list[dict[str, Any]]) -> None:
 
 def _write_summary(reducer: Reducer, tiers: dict[Tier, int]) -> None:
     total = sum(tiers.values())
+    phases = ", ".join(f"{count:,} {phase}" for phase, count in _phases(reducer).items() if count)
+    seen = f"{plural(reducer.events, 'event')} of {plural(len(reducer.streams), 'batch')}"
+    found = "no findings"
     if total:
-        write("\n")
-    write(f"{plural(reducer.events, 'event')} of {plural(len(reducer.streams), 'batch')}")
-    phases = [f"{count:,} {phase}" for phase, count in _phases(reducer).items() if count]
-    write(f" ({', '.join(phases)}): " if phases else ": ")
-    if not total:
-        write("no findings\n")
-        return
-    parts = ", ".join(f"{count:,} {tier}" for tier, count in tiers.items() if count)
-    write(f"{plural(total, 'finding')} ({parts}); {plural(len(reducer.broken), 'batch')} with a broken law\n")
+        parts = ", ".join(f"{count:,} {tier}" for tier, count in tiers.items() if count)
+        found = f"{plural(total, 'finding')} ({parts}); {plural(len(reducer.broken), 'batch')} with a broken law"
+    prose = Prose()
+    if total:
+        prose.add(0)
+    prose.add(0, f"{seen} ({phases}): {found}" if phases else f"{seen}: {found}")
+
+
+# -------------------------------------------------------------------------------------------------------------- show
+
+
+def show(paths: Sequence[str], batch_id: str, until: Until, profile: Profile) -> int:
+    """Show the life of one batch, event by event."""
+    failed = False
+    with until_closed():
+        with _opened("show", paths, batch_id, until, streams=True, refused=True) as reading:
+            life = _Life(batch_id, profile)
+            for record in reading:
+                failed |= life.add(record)
+        life.finish()
+    if not life.events:
+        talk(f"no event of batch {batch_id!r} in {', '.join(paths)}{'' if until is None else ' so early'}")
+        return FOUND
+    return FOUND if failed else CLEAN
+
+
+class _Life:
+    """One batch's timeline."""
+
+    def __init__(self, batch_id: str, profile: Profile) -> None:
+        self._id = batch_id
+        self._reducer = Reducer(profile)
+        self._batch: MessageBatch | None = None
+        self._last: datetime | None = None
+        self._prose = Prose()
+        self._findings = 0
+        self.events = 0
+
+    def add(self, record: Record) -> bool:
+        """Show one event; say whether it is at fault."""
+        if not self.events:
+            self._prose.add(0, (self._id, "bold"))
+        self.events += 1
+        before = self._batch
+        findings = tuple(self._reducer.run([record]))
+        stream = self._reducer.streams[self._id]
+        phase = stream.legal.phase
+        self._batch = None if phase is None else stream.batch(phase)
+        since = "" if self._last is None else f"  {span_text(record.recorded_at - self._last)}"
+        self._last = record.recorded_at
+        self._prose.add(0)
+        self._prose.add(
+            0,
+            f"v{record.version}",
+            f"  {time_text(record.recorded_at, exact=True)}",
+            (since, "dim"),
+            "  ",
+            (record.event.tag, "bold"),
+        )
+        tags = ", ".join(allowed(None if before is None else before.phase)) or "nothing"
+        self._prose.add(4, ("allowed: ", "dim"), tags)
+        for change in [] if self._batch is None else changes(before, self._batch):
+            self._prose.add(4, change)
+        if self._batch == before:
+            left_out = any(finding.rule.tier is Tier.LAW for finding in findings)
+            self._prose.add(4, "left out: the batch stays as it was" if left_out else "nothing changed")
+        for finding in findings:
+            self._prose.add(
+                4, (f"{finding.rule.id} ({finding.rule.tier})", STYLES[finding.rule.tier]), f" {finding.message}"
+            )
+            self._prose.add(6, (f"at {place_text(finding)}", "dim"))
+        self._findings += len(findings)
+        return any(map(is_failure, findings))
+
+    def finish(self) -> None:
+        """Sum up."""
+        if self.events:
+            state = "no batch has come of it" if self._batch is None else f"the batch is {self._batch.phase}"
+            found = plural(self._findings, "finding") if self._findings else "no findings"
+            self._prose.add(0)
+            self._prose.add(0, f"{plural(self.events, 'event')}: {state}; {found}")

@@ -9,12 +9,16 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TextIO
 from unicodedata import east_asian_width
 
 from lifecycle import Tier
+
+NOTHING: Final = "–"  # noqa: RUF001 -- an en dash: the rulebook's own sign
+"""What stands where there is nothing: no batch yet, no time."""
 
 CLEAN: Final = 0
 FOUND: Final = 1
@@ -46,8 +50,8 @@ def safe(text: str) -> str:
     r"""
     Make text from data harmless on a terminal.
 
-    Control characters, ESC, bidirectional and zero-width characters, odd spaces and lone surrogates become escapes such as
-    ``\x1b`` and ``\u202e``.  A backslash stays as it is: who needs the exact text asks for JSON.
+    Control characters, ESC, bidirectional and zero-width characters, odd spaces and lone surrogates become escapes such
+    as ``\x1b`` and ``\u202e``.  A backslash stays as it is: who needs the exact text asks for JSON.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -86,7 +90,11 @@ def talk(message: str) -> None:
     """Say something to people, on stderr. Talk that cannot be delivered is dropped."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            sys.stderr.write(f"lifecycle: {safe(message)}\n")
+            text = f"lifecycle: {safe(message)}"
+            if is_terminal(sys.stderr):
+                width = os.get_terminal_size(sys.stderr.fileno()).columns
+                text = textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+            sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
 
@@ -119,7 +127,7 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{ending}"
 
 
-# ------------------------------------------------------------------------------------------------------------ tables
+# -------------------------------------------------------------------------------------------------- tables and prose
 
 
 class Table:
@@ -131,6 +139,7 @@ class Table:
     """
 
     _CHUNK = 1000
+    _WIDEST = 64
 
     def __init__(self, *titles: str) -> None:
         self._titles = [title.removeprefix("#") for title in titles]
@@ -159,7 +168,8 @@ class Table:
         if not self._headed:
             rows.insert(0, self._titles)
             self._headed = True
-        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+        # One id of a megabyte must not make a thousand rows as wide.
+        widths = [min(max(map(_width, column)), self._WIDEST) for column in zip(*rows, strict=True)]
         lines = []
         for row in rows:
             padded = [
@@ -195,18 +205,64 @@ class Table:
         console.print(grid)
 
     def _draw_blocks(self, console: Any, rows: list[list[Any]]) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        titles = self._titles[1:-1]
+        for number, (first, *middle, last) in enumerate(rows):
+            pairs = [
+                Text.assemble((title, "dim"), " ", text)
+                for title, text in zip(titles, middle, strict=True)
+                if text.plain != NOTHING
+            ]
+            first.stylize("bold")
+            line = Text(" · ", "dim").join(pairs)
+            if number:
+                console.print()
+            for text, indent in ((first, 0), (line, 2), (last, 2)):
+                if text.plain not in {"", NOTHING}:
+                    text.overflow = "fold"
+                    console.print(Padding(text, (0, 0, 0, indent)))
+
+
+class Prose:
+    """Indented lines for people: folded and styled on a terminal, plain and in one piece elsewhere."""
+
+    def __init__(self) -> None:
+        self._console: Any = None
+        if is_terminal(sys.stdout):
+            from rich.console import Console
+
+            self._console = Console(file=_stdout(), highlight=False, markup=False, emoji=False)
+
+    def add(self, indent: int, *cells: Cell) -> None:
+        """Write a line that consists of *cells*; where it is folded, its parts are indented by as much."""
+        self._write(" " * indent, cells)
+
+    def add_fact(self, name: str, *cells: Cell) -> None:
+        """Write a line that is headed by *name*; where it is folded, its parts stand below one another."""
+        self._write(f"  {name:<12}", cells)
+
+    def add_code(self, text: str) -> None:
+        """Write text that will be copied: it is neither indented nor folded."""
+        write(safe(text) + "\n")
+
+    def _write(self, head: str, cells: Sequence[Cell]) -> None:
+        if self._console is None:
+            write((head + "".join(safe(_text(cell)) for cell in cells)).rstrip() + "\n")
+            return
         from rich.table import Table as Grid
         from rich.text import Text
 
-        for number, row in enumerate(rows):
-            grid = Grid.grid(padding=(0, 2, 0, 0))
-            grid.add_column(style="dim", no_wrap=True)
-            grid.add_column(overflow="fold")
-            for title, text in zip(self._titles, row, strict=True):
-                grid.add_row(Text(title), text)
-            if number:
-                console.print()
-            console.print(grid)
+        text = Text.assemble(*((safe(_text(cell)), _style(cell)) for cell in cells), overflow="fold")
+        if not head:
+            self._console.print(text)
+            return
+        grid = Grid.grid()
+        grid.add_column(style="dim", no_wrap=True, width=len(head))
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(head), text)
+        self._console.print(grid)
 
 
 def _text(cell: Cell) -> str:
@@ -257,11 +313,13 @@ def _show_progress(
     from rich import progress as bars
     from rich.console import Console
 
-    amounts: list[bars.ProgressColumn] = (
-        [bars.DownloadColumn(), bars.TransferSpeedColumn()] if unit == "bytes" else [bars.MofNCompleteColumn()]
-    )
-    columns = [bars.TextColumn("{task.description}"), bars.BarColumn(), *amounts]
-    columns += [bars.TimeElapsedColumn()] if total is None else [bars.TimeRemainingColumn()]
+    columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}"), bars.BarColumn()]
+    if total is None:  # from a pipe: it is not even known how much has come
+        columns += [bars.TimeElapsedColumn()]
+    elif unit == "bytes":
+        columns += [bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()]
+    else:
+        columns += [bars.MofNCompleteColumn(), bars.TimeRemainingColumn()]
     console = Console(stderr=True)
     with (
         contextlib.suppress(OSError),

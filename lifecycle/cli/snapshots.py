@@ -1,4 +1,10 @@
-"""The command that reads snapshots: check. Each is judged alone."""
+"""
+The command that reads snapshots: check. Each is judged alone.
+
+A file holds one object, an array, a list page, JSON Lines, or several objects one after the other.  Here the snapshots
+are only found and cut out; each is then read by `lifecycle.wire` from its own bytes, so that nothing of the wire's
+strictness is lost on the way.
+"""
 
 import contextlib
 import gzip
@@ -8,9 +14,280 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from lifecycle import LogError, Profile, Tier, Violation, WireError, check as judge, wire
+from lifecycle import LogError, Profile, Rule, Tier, WireError, wire
+from lifecycle import check as judge
+from lifecycle.cli.logs import STDIN, check_paths
+from lifecycle.cli.output import (
+    CLEAN,
+    FOUND,
+    NOTHING,
+    STYLES,
+    Format,
+    Prose,
+    Table,
+    json_text,
+    plural,
+    progress,
+    talk,
+    until_closed,
+    write,
+    write_json_array,
+)
+from lifecycle.rules import WIRE
+
+MAX_BYTES = 256 << 20
+"""How long a line, or a JSON text of many lines, may be. A line over it is refused without being held."""
+
+_CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+_UNREADABLE = (OSError, EOFError, zlib.error)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+
+Body = bytes | WireError
+"""The bytes of what may be a snapshot, or why there is none."""
+
+
+class _Page(msgspec.Struct):
+    """A page of a list, as the API answers. A snapshot that has an unknown key ``data`` is no page."""
+
+    data: list[msgspec.Raw]
+    processing_status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Source:
+    """
+    A file of snapshots.
+
+    Args:
+        path: The file, compressed with gzip or not; ``-`` is standard input.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.bytes_read = 0
+        """How much of the file has been read, as it lies on the disk."""
+
+    def snapshots(self) -> Iterator[Body]:
+        """
+        The snapshots in the order of the file.
+
+        Raises:
+            LogError: The file cannot be opened or read to its end.
+        """
+        for text in self._texts():
+            if isinstance(text, WireError):
+                yield text
+            else:
+                yield from _cut(text)
+
+    def _texts(self) -> Iterator[Body]:
+        """The JSON texts: one a line; or, if the first line is only the beginning of one, whatever follows another."""
+        lines = self._lines()
+        first = next(lines, None)
+        if first is None:
+            return
+        if isinstance(first, WireError) or not _goes_on(first):
+            yield first
+            yield from lines
+            return
+        held: list[Body] = [first]
+        size = len(first)
+        while size <= MAX_BYTES and (line := next(lines, None)) is not None:
+            held.append(line)
+            size += MAX_BYTES if isinstance(line, WireError) else len(line)
+        # A line that was cut off looks like the beginning of a longer text; the lines after it tell.
+        if all(isinstance(line, bytes) and line.startswith(b"{") for line in held):
+            yield from chain(held, lines)
+        elif size > MAX_BYTES:
+            yield _refusal(f"the text is over the limit of {MAX_BYTES:,} bytes; JSON Lines may be longer")
+        else:
+            yield from _split(b"\n".join(cast(list[bytes], held)))
+
+    def _lines(self) -> Iterator[Body]:
+        """The lines that are not blank, without their newlines."""
+        pieces: list[bytes] = []
+        size = 0
+        for chunk in chain(self._chunks(), [b"\n"]):
+            head, *others = chunk.split(b"\n")
+            size += len(head)
+            if size <= MAX_BYTES:
+                pieces.append(head)
+            else:
+                pieces.clear()
+            if others:
+                line = b"".join(pieces)
+                if size > MAX_BYTES:
+                    yield _refusal(f"the line is over the limit of {MAX_BYTES:,} bytes")
+                elif line.strip():
+                    yield line
+                *whole, tail = others
+                yield from (line for line in whole if line.strip())
+                pieces, size = [tail], len(tail)
+
+    def _chunks(self) -> Iterator[bytes]:
+        try:
+            with contextlib.ExitStack() as stack:
+                raw = sys.stdin.buffer if self.path == STDIN else stack.enter_context(Path(self.path).open("rb"))
+                buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
+                file: Any = buffered
+                if buffered.peek(2)[:2] == _GZIP:
+                    file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
+                while chunk := file.read1(_CHUNK):
+                    with contextlib.suppress(OSError):  # a pipe
+                        self.bytes_read = buffered.tell()
+                    yield chunk
+        except _UNREADABLE as error:
+            reason = getattr(error, "strerror", None) or error
+            raise LogError(self.path, None, f"cannot be read: {reason}") from error
+
+
+def _refusal(message: str) -> WireError:
+    return WireError((("$", message),))
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether a line is the beginning of a JSON text that goes on in the next."""
+    rest = _STRINGS.sub(b"", line)
+    # A string cannot go on: a newline in it is no JSON.
+    return b'"' not in rest and rest.count(b"{") + rest.count(b"[") > rest.count(b"}") + rest.count(b"]")
+
+
+def _split(text: bytes) -> Iterator[bytes]:
+    """Cut JSON texts that stand one after the other; what is no JSON, and all after it, stays one piece."""
+    with contextlib.suppress(*wire.REFUSED):
+        msgspec.json.decode(text, type=msgspec.Raw)
+        yield text
+        return
+    # Bytes that are no UTF-8 are kept, for the wire to find.
+    letters = text.decode(errors="surrogateescape")
+    decode = json.JSONDecoder().raw_decode
+    start = _SPACE.match(letters).end()  # type: ignore[union-attr] # it matches everywhere
+    while start < len(letters):
+        try:
+            end = decode(letters, start)[1]
+        except (ValueError, RecursionError):
+            end = len(letters)
+        yield letters[start:end].encode(errors="surrogateescape")
+        start = _SPACE.match(letters, end).end()  # type: ignore[union-attr] # it matches everywhere
+
+
+def _cut(text: bytes) -> Iterator[Body]:
+    """The snapshots of one JSON text: itself, or the elements of an array or page."""
+    try:
+        if text.lstrip().startswith(b"["):
+            elements = _decode_array(text)
+        elif b'"data"' in text:
+            page = _decode_page(text)
+            if page.processing_status is not msgspec.UNSET:
+                yield text
+                return
+            elements = page.data
+        else:
+            yield text
+            return
+    except wire.REFUSED as error:
+        # A body of the usual length is explained by the wire.
+        yield text if len(text) <= wire.MAX_BYTES else _refusal(f"malformed JSON: {error}")
+        return
+    for element in elements:
+        yield bytes(element)
+
+
+class _Verdict:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+        self.tiers = dict.fromkeys(Tier, 0)
+        self.waiting: list[dict[str, Any]] = []
+        self.table = Table("where", "rule", "tier", "batch", "path", "what was seen")
+
+    def add(
+        self, form: Format, file: str, index: int, batch_id: str | None, rule: Rule, message: str, path: str | None
+    ) -> None:
+        self.tiers[rule.tier] += 1
+        if form == "table":
+            style = STYLES[rule.tier]
+            where = f"{file}[{index}]"
+            self.table.add(where, (rule.id, style), (rule.tier, style), batch_id or NOTHING, path or NOTHING, message)
+            return
+        found = {
+            "file": file,
+            "index": index,
+            "batch_id": batch_id,
+            "rule": rule.id,
+            "tier": rule.tier,
+            "message": message,
+            "path": path,
+        }
+        if form == "jsonl":
+            write(json_text(found) + "\n")
+        else:
+            self.waiting.append(found)
+
+    def finish(self, form: Format) -> None:
+        if form == "json":
+            write_json_array(self.waiting)
+            write("\n")
+        elif form == "table":
+            self.table.finish()
+            total = sum(self.tiers.values())
+            parts = ", ".join(f"{count:,} {tier}" for tier, count in self.tiers.items() if count)
+            findings = f"{plural(total, 'finding')} ({parts})" if total else "no findings"
+            prose = Prose()
+            if total:
+                prose.add(0)
+            prose.add(0, f"{plural(self.snapshots, 'snapshot')}: {findings}")
+
+    @property
+    def status(self) -> int:
+        return FOUND if self.tiers[Tier.LAW] or self.tiers[Tier.CONTRACT] else CLEAN
+
+
+def check(paths: Sequence[str], profile: Profile, form: Format) -> int:
+    """Judge each snapshot of each file alone. What was found before a file failed is written, too."""
+    total = check_paths(paths)
+    sources = [Source(path) for path in paths]
+    verdict = _Verdict()
+    broken_off: LogError | None = None
+    with until_closed():
+        with progress(
+            "check", lambda: sum(source.bytes_read for source in sources), total, "bytes", streams=form == "jsonl"
+        ):
+            try:
+                for source in sources:
+                    _judge(source, verdict, profile, form)
+            except LogError as error:
+                broken_off = error
+        verdict.finish(form)
+    if broken_off is not None:
+        raise broken_off
+    if not verdict.snapshots:
+        talk(f"no snapshots in {', '.join(paths)}")
+    return verdict.status
+
+
+def _judge(source: Source, verdict: _Verdict, profile: Profile, form: Format) -> None:
+    for index, body in enumerate(source.snapshots()):
+        verdict.snapshots += 1
+        try:
+            if isinstance(body, WireError):
+                raise body
+            batch = wire.decode_batch(body)
+        except WireError as error:
+            for path, message in error.problems:
+                verdict.add(form, source.path, index, None, WIRE, message, path)
+            continue
+        for violation in judge(batch, profile=profile):
+            verdict.add(form, source.path, index, batch.id, violation.rule, violation.message, None)

@@ -1,0 +1,334 @@
+"""The commands as a user types them: names, arguments, help. What they do stands in the modules beside this one."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts.validators import Number
+
+from lifecycle import HOSTED, LAWS, LogError, Profile
+from lifecycle.cli.output import (
+    CLEAN,
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    Format,
+    UsageError,
+    abandon,
+    talk,
+    until_closed,
+    write,
+)
+
+# cyclopts takes a bare "-" for an option; with allow_leading_hyphen it would take it, and every mistyped option with
+# it.  So a lone hyphen travels as a character that no argument of a process can hold.
+_HYPHEN = "\0"
+
+
+def _word(kind: type, tokens: Sequence[Token]) -> Any:
+    return kind(tokens[0].value.replace(_HYPHEN, "-"))
+
+
+def _files(_kind: type, tokens: Sequence[Token]) -> Any:
+    return tuple(Path(token.value.replace(_HYPHEN, "-")) for token in tokens)
+
+
+ProfileName = Literal["laws", "hosted"]
+PROFILES: dict[ProfileName, Profile] = {"laws": LAWS, "hosted": HOSTED}
+
+_LOG_HELP = "An event log, compressed with gzip or not; - is standard input. Several are one log, in the order given."
+# For every argument that is repeated, cyclopts calls the converter once for each word.
+Logs = Annotated[Path, Parameter(name="LOG", required=True, converter=_word, help=_LOG_HELP)]
+Files = Annotated[
+    Path,
+    Parameter(
+        name="FILE",
+        required=True,
+        converter=_word,
+        help="Snapshots: one object, an array, a list page or JSON Lines, compressed with gzip or not; "
+        "- is standard input.",
+    ),
+]
+BatchId = Annotated[str | None, Parameter(converter=_word, help="Only this batch.")]
+Until = Annotated[
+    str | None,
+    Parameter(
+        converter=_word,
+        help="Only what was recorded up to this version of each batch, or up to this time, "
+        "such as 2025-01-29T14:24:59Z; inclusive.",
+    ),
+]
+ProfileOption = Annotated[
+    ProfileName,
+    Parameter(help="Which rules count: the laws alone, or what the hosted API promises, with advice."),
+]
+FormatOption = Annotated[
+    Format,
+    Parameter(name="--format", help="For people, as one JSON document, or as one JSON object a line."),
+]
+
+_EPILOGUE = """\
+Data goes to stdout, talk to stderr.
+
+Exit status: 0 clean, 1 findings (advice alone does not count), 2 usage, \
+3 input that cannot be opened or read to its end, or output that cannot be written, 130 interrupted.
+
+Examples:
+
+    lifecycle audit night.jsonl
+    lifecycle COMMAND --help
+"""
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"lifecycle {version('lifecycle')}"
+    except PackageNotFoundError:
+        return "lifecycle (not installed)"
+
+
+app = App(
+    name="lifecycle",
+    help="What happened to your Message Batches: rebuild them from event logs, and find what cannot be.",
+    help_format="plaintext",
+    help_epilogue=_EPILOGUE,
+    version=_version,
+    suppress_keyboard_interrupt=False,
+)
+
+
+Function = TypeVar("Function", bound=Callable[..., int])
+
+
+def _command(*examples: str) -> Callable[[Function], Function]:
+    """Register a command: its help is its docstring, each paragraph in one piece, so that a terminal can fold it."""
+
+    def register(function: Function) -> Function:
+        paragraphs = [" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n")]
+        epilogue = "Examples:\n\n" + "\n".join(f"    {line}" for line in examples)
+        app.command(function, help="\n\n".join(paragraphs), help_epilogue=epilogue)
+        return function
+
+    return register
+
+
+@_command(
+    "lifecycle replay night.jsonl",
+    "lifecycle replay january.jsonl.gz february.jsonl --format jsonl",
+    "lifecycle replay night.jsonl --until 2025-01-29T14:24:59Z",
+    "lifecycle replay night.jsonl --batch msgbatch_01 --until 3",
+    "zcat old/*.gz | lifecycle replay - --format json",
+)
+def replay(
+    *logs: Logs,
+    batch: BatchId = None,
+    until: Until = None,
+    profile: ProfileOption = "laws",
+    form: FormatOption = "table",
+) -> int:
+    """
+    Show the state of each batch of a log.
+
+    One row a batch, in order of first appearance. An event that breaks a law is left out, and the batch goes on without
+    it; stderr tells of it.
+    """
+    from lifecycle.cli import logs as commands
+
+    return commands.replay(_names(logs), batch, commands.parse_until(until), PROFILES[profile], form)
+
+
+@_command(
+    "lifecycle audit night.jsonl",
+    "lifecycle audit *.jsonl --profile hosted --format jsonl",
+    "lifecycle audit - < night.jsonl",
+)
+def audit(*logs: Logs, profile: ProfileOption = "laws", form: FormatOption = "table") -> int:
+    """
+    Find everything that is wrong with a log.
+
+    One row a finding, with file and line, in the order of the log. A line that is no record is a finding of the rule
+    "wire"; reading goes on after it.
+    """
+    from lifecycle.cli import logs as commands
+
+    return commands.audit(_names(logs), PROFILES[profile], form)
+
+
+@_command(
+    "lifecycle check snapshots.jsonl",
+    "lifecycle check page.json --profile hosted --format jsonl",
+    "curl … | lifecycle check -",
+)
+def check(*files: Files, profile: ProfileOption = "laws", form: FormatOption = "table") -> int:
+    """
+    Judge snapshots of batches, each alone.
+
+    A body that cannot be read as a snapshot is a finding of the rule "wire", one for each of its problems.
+    """
+    from lifecycle.cli import snapshots
+
+    return snapshots.check(_names(files), PROFILES[profile], form)
+
+
+@_command(
+    "lifecycle show night.jsonl msgbatch_01",
+    "lifecycle show january.jsonl february.jsonl msgbatch_01 --until 3",
+    "lifecycle show night.jsonl -- -odd-id",
+)
+def show(
+    logs: Annotated[list[Path], Parameter(name="LOG", converter=_files, help=_LOG_HELP)],
+    batch_id: Annotated[str, Parameter(name="ID", converter=_word, help="The batch.")],
+    /,
+    *,
+    until: Until = None,
+    profile: ProfileOption = "laws",
+) -> int:
+    """Show one batch's life: each event, what it changed, the time between, what was allowed, and what is wrong."""
+    from lifecycle.cli import logs as commands
+
+    return commands.show(_names(logs), batch_id, commands.parse_until(until), PROFILES[profile])
+
+
+@_command("lifecycle explain B7", "lifecycle explain counts_updated", "lifecycle explain archived")
+def explain(
+    word: Annotated[
+        str, Parameter(name="RULE|EVENT|PHASE", converter=_word, help="Such as B7, counts_updated, canceling, wire.")
+    ],
+    /,
+) -> int:
+    """Explain a rule, an event or a phase: what it says, who says so, what is allowed, and an example."""
+    from lifecycle.cli import explaining
+
+    return explaining.explain(word)
+
+
+@_command("lifecycle machine", "lifecycle machine --format mermaid")
+def machine(
+    *,
+    form: Annotated[
+        Literal["table", "mermaid", "json"],
+        Parameter(name="--format", help="For people, for a diagram, or for programs."),
+    ] = "table",
+) -> int:
+    """Show the arrows of a batch's life: which event leads from which phase to which."""
+    from lifecycle.cli import explaining
+
+    return explaining.machine(form)
+
+
+@_command(
+    "lifecycle generate --events 1000 --seed 7 > night.jsonl",
+    "lifecycle generate --events 1000 --seed 7 --faults 0.01 2> faults.txt > bad.jsonl",
+)
+def generate(
+    *,
+    events: Annotated[int, Parameter(validator=Number(gte=0), help="How many lines.")],
+    seed: Annotated[int, Parameter(validator=Number(gte=0), help="The same seed gives the same log, everywhere.")],
+    faults: Annotated[
+        float,
+        Parameter(
+            help="The share of lines that break a rule, 0 to 1; "
+            "each is labelled on stderr: its line, rule, batch and version."
+        ),
+    ] = 0.0,
+    interleave: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1),
+            help="How many batches are alive at a time; by default a tenth of the events, at most 1,000. "
+            "In a long log the lives get longer, not more.",
+        ),
+    ] = None,
+) -> int:
+    """Write a made-up log to stdout: legal under the profile "hosted", but for the faults that are asked for."""
+    if not 0 <= faults <= 1:
+        raise UsageError(f"--faults: expected a share from 0 to 1, got {faults}")
+    from lifecycle.cli import generating
+
+    return generating.generate(events, seed, faults, interleave)
+
+
+@_command(
+    'eval "$(lifecycle completion bash)"',
+    'lifecycle completion zsh > "${fpath[1]}/_lifecycle"',
+    "lifecycle completion fish > ~/.config/fish/completions/lifecycle.fish",
+)
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Parameter(name="SHELL", help="Your shell.")], /
+) -> int:
+    """Write the script that lets a shell complete commands, options and files."""
+    with until_closed():
+        write(app.generate_completion(shell=shell))
+    return CLEAN
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [os.fspath(path) for path in paths]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """
+    Run one command.
+
+    Args:
+        arguments: What stands after the name of the program.
+
+    Returns:
+        The exit status. Whatever went wrong has been said on stderr, in a sentence.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to stop
+    # What is here now stays, so the collector need not look at it again; and a log that is read makes few cycles.
+    # Refused lines make some, so it cannot be switched off.
+    gc.freeze()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        talk("interrupted")
+        return INTERRUPTED
+    except LogError as error:
+        talk(str(error))
+        return FAILED
+    except BrokenPipeError:
+        abandon(sys.stdout)
+        return CLEAN
+    except OSError as error:  # what reading raises has become a LogError
+        abandon(sys.stdout)
+        talk(f"standard output cannot be written: {error.strerror or error}")
+        return FAILED
+    except MemoryError:
+        talk("out of memory")
+        return FAILED
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+def _run(arguments: Sequence[str]) -> int:
+    tokens = [_HYPHEN if word == "-" else word for word in arguments]
+    try:
+        status = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, UsageError) as error:
+        if isinstance(error, CycloptsError):
+            error.verbose = False
+        talk(str(error).replace(_HYPHEN, "-"))
+        command = next((word for word in arguments if word in _COMMANDS), None)
+        talk(f"see: lifecycle {command} --help" if command else "see: lifecycle --help")
+        return USAGE
+    except SystemExit as error:  # rich, when the reader of its pipe has gone
+        return int(error.code or 0) and CLEAN
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return CLEAN if status is None else int(status)
+
+
+_COMMANDS = frozenset({"replay", "audit", "check", "show", "explain", "machine", "generate", "completion"})

@@ -1,0 +1,1 @@
+"""The examples of README.md and specs/, run (session `docs` of nox)."""
