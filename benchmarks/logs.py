@@ -8,7 +8,6 @@ turn, and the median of the ratios.  Then the peak memory of an audit, for two l
 
 import gc
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -67,6 +66,13 @@ def main(events: int = 1_000_000, rounds: int = 5) -> None:
     """Print the ratio and the memory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # Memory first: a child begins with the size of its parent.
+        for count in (events, 5 * events):
+            longer = generate(folder, count)
+            _, memory = lifecycle("audit", "--profile", "hosted", str(longer), stdout=folder / "out")
+            print(f"peak memory for {count:,} events of as many live streams: {memory / 1024:.1f} MiB")
+            longer.unlink()
+
         path = generate(folder, events)
         pairs = []
         for _ in range(rounds):
@@ -76,7 +82,6 @@ def main(events: int = 1_000_000, rounds: int = 5) -> None:
         ours, theirs = (statistics.median(column) for column in list(zip(*pairs, strict=True))[:2])
         print(f"audit of {events:,} events: {ours:.2f} s, decoding alone {theirs:.2f} s, ratio {ratio:.2f}")
         print(f"({ours / events * 1e6:.2f} and {theirs / events * 1e6:.2f} us an event)")
-        print(f"peak memory {pairs[0][2] / 1024:.0f} MiB; this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ class State:
     def batch(self, phase: Phase) -> MessageBatch:
         """The batch that this is, in *phase*."""
         counts: Any = self.counts
-        if counts.__class__ is not RequestCounts:  # a reducer's, see `lifecycle.wire`
+        # A reducer's counts are decoded by `lifecycle.wire`; and what is `extra` is not carried.
+        if counts.__class__ is not RequestCounts or counts.extra:
             counts = new_counts(
                 counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}
             )

@@ -23,7 +23,7 @@ from lifecycle.events import Record
 try:
     import fcntl
 except ImportError:  # not a POSIX system: the caller has to see to it that there is one writer
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment] # stands for the module
 
 _CHUNK = 1 << 16  # small enough that the lines of a chunk stay in the processor's cache
 _GZIP = b"\x1f\x8b"
@@ -109,25 +109,23 @@ class Reading(Iterator[Record]):
             for number, lines, torn in self._blocks(path):
                 yield path, number, lines, torn
 
-    def row(self, path: str, number: int, line: bytes | None, *, torn: bool) -> wire.Row | LogError | None:
-        """For reducers: a line that is not plainly a record, in its usual form; or why it is refused; or nothing."""
+    @property
+    def everything(self) -> bool:
+        """For reducers: whether every record is wanted."""
+        return self._batch_id is None and self._until is None
+
+    def entry(self, path: str, number: int, line: bytes | None, *, torn: bool) -> wire.Entry | LogError | None:
+        """For reducers: the entry of a line; or why it is refused; or None if it is blank, torn or not wanted."""
         if line is not None and not line.strip():
             return None
         try:
-            record = wire.decode_line(self._whole(line), None, self._max_bytes)
-            return wire.usual_row(record)
+            entry = wire.decode_entry(self._whole(line), self._max_bytes)
         except WireError as error:
             refused = _refused(path, number, error, torn=torn)
-        if self._on_error is not None:
-            self._on_error(refused)
-        return None if torn else refused
-
-    @property
-    def wanted(self) -> Callable[[str, int, str], bool] | None:
-        """For reducers: whether a batch id, version and time are wanted; None if all are."""
-        if self._batch_id is None and self._until is None:
-            return None
-        return lambda batch_id, version, time: self._wanted(batch_id, version, datetime.fromisoformat(time))
+            if self._on_error is not None:
+                self._on_error(refused)
+            return None if torn else refused
+        return entry if self._wanted(entry[0], entry[1], entry[5]) else None
 
     def _whole(self, line: bytes | None) -> bytes:
         if line is None:

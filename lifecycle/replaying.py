@@ -64,7 +64,7 @@ class Report:
 class _Stream(State):
     """One stream: its batch, and what the L rules ask of it."""
 
-    __slots__ = ("earlier", "first", "legal", "marks", "source", "version")
+    __slots__ = ("content", "earlier", "first", "legal", "marks", "source", "update", "version")
 
     legal: Steps
     version: int
@@ -76,6 +76,10 @@ class _Stream(State):
     """The same for the records before each gap in the versions."""
     source: str
     """The `source` of the records of this stream, where they come from lines."""
+    update: Any
+    """The data of the last event, if it updated the counts and was taken from a line plainly."""
+    content: int
+    """32 bits of the hash of what `update` says."""
 
     def note(self, version: int, mark: int) -> None:
         if version != self.first + len(self.marks):
@@ -105,15 +109,15 @@ class _Stream(State):
 class Lines(Protocol):
     """Records as lines that are not decoded yet, such as what `lifecycle.log.read` gives."""
 
-    wanted: Callable[[str, int, str], bool] | None
-    """Whether a record of this batch id, version and time is wanted; None if all are."""
+    everything: bool
+    """Whether every record is wanted."""
 
     def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
         """File, number of the first line, lines (None: too long to keep), and whether the last is torn."""
         ...
 
-    def row(self, path: str, number: int, line: bytes | None, *, torn: bool) -> Any:
-        """The row (of `lifecycle.wire`) of a line that is not plainly a record; the `LogError` that refuses it; None."""
+    def entry(self, path: str, number: int, line: bytes | None, *, torn: bool) -> Any:
+        """The entry (of `lifecycle.wire`) of a line; or the `LogError` that refuses it; or None if it is not wanted."""
         ...
 
 
@@ -156,6 +160,7 @@ class Reducer:
         stream = self.streams[batch_id] = _Stream()
         stream.legal, stream.version, stream.marks = self.table[None], 0, array("Q")
         stream.first, stream.earlier, stream.source = 1, (), source
+        stream.update, stream.content = None, 0
         return stream
 
     def _carefully(
@@ -184,16 +189,17 @@ class Reducer:
         if phase is None and tag != "created":
             yield but("L1", f"no legal created stands before this {tag}")
             return
+        place = f"version {version} comes {f'after version {stream.version}' if stream.version else 'first'}"
         if version <= stream.version:
             if stream.has(version, mark):
                 return
             if stream.knows(mark):
                 yield but("L4", f"event id {event_id!r} came before, with other content")
             else:
-                yield but("L3", f"version {version} comes after version {stream.version}")
+                yield but("L3", place)
             return
         if version > stream.version + 1:
-            yield but("L3", f"version {version} comes after version {stream.version}")
+            yield but("L3", place)
         following = TRANSITIONS.get((phase, tag))
         if following is None:
             if tag == "created":
@@ -240,8 +246,8 @@ class Reducer:
         """
         from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
 
-        settle, version_of, half, find = wire.SETTLE, wire.version_of, _HALF, self.streams.get
-        wanted = reading.wanted
+        settle, find, half, everything = wire.settle, self.streams.get, _HALF, reading.everything
+        created, prefix = wire.DATA[0], wire.SOURCE_PREFIX
         sequences = [f"{version + 1:020d}" for version in range(1000)]
         plain = 0  # records that were plainly legal
         try:
@@ -251,52 +257,63 @@ class Reducer:
                 except (*wire.REFUSED, TypeError):
                     rows = [None] * len(lines)
                 for number, row in enumerate(rows, first):
-                    try:
-                        _, event_id, source, batch_id, sequence, time, _, event = row
+                    if row is not None and everything:
+                        _, event_id, source, batch_id, sequence, _, _, event = row
                         stream = find(batch_id)
-                        if stream is None:
-                            version = version_of(source, batch_id, sequence)
-                        else:
+                        if stream is not None:
                             last = stream.version
-                            if last < 1000 and sequence == sequences[last] and source == stream.source:
-                                version = last + 1
-                            else:
-                                version = version_of(source, batch_id, sequence)
-                        content = settle[event.__class__](event)
-                    except (ValueError, TypeError):
-                        usual = reading.row(path, number, lines[number - first], torn=torn)
-                        if usual is None:
+                            expected = sequences[last] if last < 1000 else f"{last + 1:020d}"
+                            plainly = sequence == expected and source == stream.source
+                        else:
+                            last = 0
+                            plainly = (
+                                sequence == sequences[0]
+                                and event.__class__ is created
+                                and event.id == batch_id
+                                and source == prefix + batch_id
+                                and "%" not in batch_id
+                            )
+                        # What follows is `add`, without its calls.
+                        if plainly and stream is not None and event == stream.update:
+                            # An update that says the last one again: nothing new can be broken.
+                            stream.version = last + 1
+                            stream.marks.append((hash(event_id) & half) << 32 | stream.content)
+                            plain += 1
                             continue
-                        if isinstance(usual, LogError):
-                            yield _refused(usual)
-                            continue
-                        _, event_id, source, batch_id, sequence, time, _, event = usual
-                        version, stream = version_of(source, batch_id, sequence), find(batch_id)
-                        content = settle[event.__class__](event)
-                    if wanted is not None and not wanted(batch_id, version, time):
-                        continue
-                    if stream is None:
-                        stream = self._new(batch_id, source)
-                    # What follows is `add`, without its calls.
-                    if version == stream.version + 1:
-                        step = stream.legal.get(event.__class__)
-                        if step is not None and (version != 1 or event.id == batch_id):
-                            following = step(stream, event)
+                        if plainly and (content := settle(event)) is not None:
+                            if stream is None:
+                                stream = self._new(batch_id, source)
+                            step = stream.legal.get(event.__class__)
+                            following = None if step is None else step(stream, event)
                             if following is not None:
-                                stream.legal = following
-                                stream.version = version
-                                stream.marks.append((hash(event_id) & half) << 32 | content & half)
+                                content &= half
+                                if following is stream.legal:  # so it is an update
+                                    stream.update, stream.content = event, content
+                                else:
+                                    stream.legal, stream.update = following, None
+                                stream.version = last + 1
+                                stream.marks.append((hash(event_id) & half) << 32 | content)
                                 plain += 1
                                 continue
-                    yield from self.add(batch_id, version, event_id, event, content, path, number)
+                    yield from self._add_line(reading, path, number, lines[number - first], torn)
         finally:
             self.events += plain
 
+    def _add_line(self, reading: Lines, path: str, number: int, line: bytes | None, torn: bool) -> Iterator[Finding]:
+        """`add` for a line, whatever it is."""
+        entry = reading.entry(path, number, line, torn=torn)
+        if entry is None:
+            return
+        if isinstance(entry, LogError):
+            yield _refused(entry)
+            return
+        batch_id, version, event_id, event, content, _, source = entry
+        yield from self.add(batch_id, version, event_id, event, content, path, number)
+        self.streams[batch_id].source = source
+
 
 def _refused(error: LogError) -> Finding:
-    return Finding(
-        WIRE, f"{WIRE.sentence[:-1]}, but {error.reason}", None, None, error.path, error.line, None, None, ()
-    )
+    return Finding(WIRE, error.reason, None, None, error.path, error.line, None, None, ())
 
 
 def _reducer(records: object, profile: Profile) -> Reducer:

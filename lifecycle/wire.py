@@ -61,7 +61,14 @@ _RFC3339 = re.compile(
 def recorded_time(text: str) -> datetime:
     """A time in the recorded form, ``2025-01-29T14:24:59.570697+00:00``; a `ValueError` for any other."""
     # With these characters in place there is one form left that fromisoformat reads: it checks the rest.
-    if len(text) == 32 and text[7] == "-" and text[10] == "T" and text[19] == "." and text[26] == "+":
+    if (
+        len(text) == 32
+        and text[7] == "-"
+        and text[10] == "T"
+        and text[19] == "."
+        and text[26] == "+"
+        and text[29] == ":"
+    ):
         time = datetime.fromisoformat(text)
         if time.tzinfo is UTC and (time.microsecond or text[11:13] != "24"):  # hour 24: from Python 3.13 on
             return time
@@ -341,8 +348,9 @@ def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
         TypeError: *batch* is no batch.
     """
     check_type("batch", batch, MessageBatch)
-    found: dict[str, Any] = _SNAPSHOT.unstructure(_plain(batch)) | batch.extra
+    found: dict[str, Any] = _SNAPSHOT.unstructure(_plain(batch))
     found["request_counts"] |= batch.request_counts.extra
+    found |= batch.extra
     problems: dict[str, str] = {}
     for path, documented, extra in (
         ("$", _BATCH_KEYS, batch.extra),
@@ -428,38 +436,76 @@ def decode_block(lines: list[bytes]) -> list[Row]:
         lines: Lines without their newlines.
 
     Returns:
-        A row for each line: keys, `crc32` and the form of `time` are verified.  What is left to do is `version_of`, and
-        `SETTLE` for the data.
+        A row for each line: keys, `crc32` and the form of `time` are verified.  What is left to do is to verify the
+        source and the sequence, and `SETTLE` for the data.
 
     Raises:
         Exception: One of `REFUSED`: not every line is plainly a record.
     """
-    # Without its crc32 a line has one nowhere, or it is refused.
+    # Cut off here, a crc32 at any other place is an unknown key.
     bodies = [line[:-20] + b"}" for line in lines]
     tails = b"".join([line[-20:] for line in lines])
     computed = array("I", map(crc32, bodies))
     if sys.byteorder == "little":
         computed.byteswap()
-    if not _TAILS.fullmatch(tails) or unhexlify(tails.replace(b',"crc32":"', b"").replace(b'"}', b"")) != computed.tobytes():
+    stated = tails.replace(b',"crc32":"', b"").replace(b'"}', b"")
+    if not _TAILS.fullmatch(tails) or unhexlify(stated) != computed.tobytes():
         raise ValueError
-    # A null between them, for a line must not run on into the next, nor hold two.
-    found = _decode_envelopes(b"\nnull\n".join(bodies))
-    if len(found) != 2 * len(lines) - 1 or found[1::2] != [None] * (len(lines) - 1):
+    # A body ends with a brace, and after one no JSON goes on with the brace that begins the next body: so no record
+    # runs on into the next line, and where there are as many records as lines no line holds two.
+    rows: list[Row] = list(map(astuple, _decode_envelopes(b"\n".join(bodies))))
+    if len(rows) != len(lines) or b"".join([body[:1] for body in bodies]) != b"{" * len(lines):
         raise ValueError
-    rows: list[Row] = list(map(astuple, found[::2]))
-    times = [row[5] for row in rows]
-    for time in times:
-        recorded_time(time)
+    _check_recorded_times([row[5] for row in rows])
     return rows
 
 
 _TAILS = re.compile(rb'(?:,"crc32":"[0-9a-f]{8}"\})*')
 
 
-def usual_row(record: Record) -> Row:
-    """The row of a record that did not come as plainly as `decode_block` wants it."""
-    row: Row = astuple(_decode_line(encode_record(record)))
-    return row
+def _check_recorded_times(times: list[str]) -> None:
+    """`recorded_time` for many, without their values: the same characters, column by column."""
+    count, columns = len(times), "".join(times)
+    if (
+        set(map(len, times)) - {32}
+        or columns[7::32] != "-" * count
+        or columns[10::32] != "T" * count
+        or columns[19::32] != "." * count
+        or columns[26::32] != "+" * count
+        or columns[29::32] != ":" * count
+        or columns[27::32] + columns[28::32] + columns[30::32] + columns[31::32] != "0" * (4 * count)
+        or ("2", "4") in zip(columns[11::32], columns[12::32], strict=True)
+    ):
+        raise ValueError
+    list(map(datetime.fromisoformat, times))
+
+
+Entry = tuple[str, int, str, Data, int, datetime, str]
+"""
+A record as a reducer takes it: batch id; version; event id; the event's fields, its times as datetimes; a hash of what
+the event says, equal for equal events within one process; recorded_at; source.
+"""
+
+
+def decode_entry(line: bytes, max_bytes: int) -> Entry:
+    """
+    Decode one line for a reducer, whatever its form.
+
+    Raises:
+        WireError: The line is no record.
+    """
+    try:
+        return _entry(decode_block([line])[0])
+    except REFUSED:
+        # Whatever is a record after all becomes an entry by way of its usual form.
+        record = decode_line(line, None, max_bytes)
+        return _entry(astuple(cast(Any, _decode_line(encode_record(record)))))
+
+
+def _entry(row: Row) -> Entry:
+    _, event_id, source, batch_id, sequence, time, _, data = row
+    version = _version_of(source, batch_id, sequence)
+    return batch_id, version, event_id, data, SETTLE[data.__class__](data), recorded_time(time), source
 
 
 def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
@@ -467,7 +513,7 @@ def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, in
     body = _body(line, max_bytes, newline=True)
     try:
         raw = _decode_line(body)
-        return _new_record(raw.subject, version_of(raw.source, raw.subject, raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
+        return _new_record(raw.subject, _version_of(raw.source, raw.subject, raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
     except REFUSED:
         record = _structure_record(body)
         return record if place is None else attrs.evolve(record, place=place)
@@ -483,7 +529,7 @@ def _decode_line(line: bytes) -> Envelope:
     return _decode_envelope(line)
 
 
-def version_of(source: str, subject: str, sequence: str) -> int:
+def _version_of(source: str, subject: str, sequence: str) -> int:
     """The version of a record; its source and its sequence are verified."""
     if (source != SOURCE_PREFIX + subject or "%" in subject) and source != source_of(subject):
         raise ValueError
@@ -545,6 +591,14 @@ def _settler(cls: type[Event]) -> Callable[[Any], int]:
 
 SETTLE: Mapping[type, Callable[[Any], int]] = {data: _settler(cls) for cls, data in zip(EVENTS, DATA, strict=True)}
 """For each class of `Data`: a function that turns its times into datetimes and gives a hash of what it says."""
+
+
+def settle(data: Data) -> int | None:
+    """Turn the times of *data* into datetimes, and give a hash of what it says; None if a time has another form."""
+    try:
+        return SETTLE[data.__class__](data)
+    except ValueError:
+        return None
 
 
 def source_of(batch_id: str) -> str:

@@ -40,7 +40,7 @@ def batch(**fields: Any) -> lc.MessageBatch:
 @pytest.mark.parametrize("name", ["processing", "succeeded", "errored", "canceled", "expired"])
 def test_a_count_is_exactly_an_int(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"^{name}: "):
-        lc.RequestCounts(**{"processing": 1, name: value})  # type: ignore[arg-type]
+        lc.RequestCounts(**{"processing": 1, name: value})  # type: ignore[arg-type] # wrong on purpose
 
 
 def test_a_count_of_any_size_and_sign_can_be_held_so_that_it_can_be_reported() -> None:
@@ -89,7 +89,7 @@ def test_a_status_may_be_given_as_its_word() -> None:
 class TestTimes:
     """`*_at` = aware UTC datetime."""
 
-    @pytest.mark.parametrize("naive", [datetime(2025, 1, 1), T.replace(tzinfo=NoOffset())])  # noqa: DTZ001
+    @pytest.mark.parametrize("naive", [datetime(2025, 1, 1), T.replace(tzinfo=NoOffset())])  # noqa: DTZ001 -- naive on purpose
     def test_a_naive_time_is_a_value_error_that_names_the_field(self, naive: datetime) -> None:
         with pytest.raises(ValueError, match="^ended_at: "):
             batch(ended_at=naive)

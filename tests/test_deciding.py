@@ -123,9 +123,9 @@ def test_cancel_of_an_ended_batch_is_answered_400() -> None:
 @pytest.mark.parametrize("stranger", [None, "cancel", lc.Cancel, LIFE[0]])
 def test_what_is_no_command_is_a_type_error(stranger: object) -> None:
     with pytest.raises(TypeError, match="^command: "):
-        lc.decide(None, stranger)  # type: ignore[arg-type]
+        lc.decide(None, stranger)  # type: ignore[arg-type] # wrong on purpose
     with pytest.raises(TypeError, match="^batch: "):
-        lc.decide(3, CANCEL)  # type: ignore[arg-type]
+        lc.decide(3, CANCEL)  # type: ignore[arg-type] # wrong on purpose
 
 
 @given(

@@ -11,7 +11,7 @@ from tests.lives import ARCHIVED, CANCELED, CREATED, ENDED, T, in_phase
 
 def caught(work: object) -> lc.LifecycleError:
     with pytest.raises(lc.LifecycleError) as found:
-        work()  # type: ignore[operator]
+        work()  # type: ignore[operator] # wrong on purpose
     return found.value
 
 

@@ -25,15 +25,15 @@ def test_an_event_is_equal_to_its_pickled_self_and_hashes(event: lc.Event) -> No
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: lc.Created(1, T, T, 1), "id"),  # type: ignore[arg-type]
+        (lambda: lc.Created(1, T, T, 1), "id"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.Created("b", T, T, True), "request_count"),
-        (lambda: lc.CountsUpdated({}), "request_counts"),  # type: ignore[arg-type]
-        (lambda: lc.CancelInitiated(None), "cancel_initiated_at"),  # type: ignore[arg-type]
-        (lambda: lc.Ended(T, lc.RequestCounts(0), 5), "results_url"),  # type: ignore[arg-type]
-        (lambda: lc.Record("b", "1", LIFE[0], None, T), "version"),  # type: ignore[arg-type]
-        (lambda: lc.Record("b", 1, "created", None, T), "event"),  # type: ignore[arg-type]
-        (lambda: lc.Record("b", 1, LIFE[0], 5, T), "event_id"),  # type: ignore[arg-type]
-        (lambda: lc.Record("b", 1, LIFE[0], None, None), "recorded_at"),  # type: ignore[arg-type]
+        (lambda: lc.CountsUpdated({}), "request_counts"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.CancelInitiated(None), "cancel_initiated_at"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Ended(T, lc.RequestCounts(0), 5), "results_url"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Record("b", "1", LIFE[0], None, T), "version"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Record("b", 1, "created", None, T), "event"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Record("b", 1, LIFE[0], 5, T), "event_id"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Record("b", 1, LIFE[0], None, None), "recorded_at"),  # type: ignore[arg-type] # wrong on purpose
     ],
 )
 def test_a_value_of_the_wrong_type_is_a_type_error_that_names_the_field(make: Any, name: str) -> None:

@@ -97,13 +97,13 @@ def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any)
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: lc.evolve(3, CREATED), "batch"),  # type: ignore[arg-type]
-        (lambda: lc.evolve(None, CREATED, profile="laws"), "profile"),  # type: ignore[arg-type]
-        (lambda: lc.fold([], start="x"), "start"),  # type: ignore[arg-type]
-        (lambda: lc.fold([], profile=None), "profile"),  # type: ignore[arg-type]
-        (lambda: lc.check(None), "batch"),  # type: ignore[arg-type]
-        (lambda: lc.check(lc.fold(LIFE), before={}), "before"),  # type: ignore[arg-type]
-        (lambda: lc.check(lc.fold(LIFE), profile=1), "profile"),  # type: ignore[arg-type]
+        (lambda: lc.evolve(3, CREATED), "batch"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.evolve(None, CREATED, profile="laws"), "profile"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.fold([], start="x"), "start"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.fold([], profile=None), "profile"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.check(None), "batch"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.check(lc.fold(LIFE), before={}), "before"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.check(lc.fold(LIFE), profile=1), "profile"),  # type: ignore[arg-type] # wrong on purpose
     ],
 )
 def test_an_argument_of_the_wrong_type_is_a_type_error_that_names_it(call: Any, name: str) -> None:

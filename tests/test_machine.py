@@ -33,7 +33,7 @@ def test_the_table_is_the_one_of_the_specification() -> None:
 
 def test_the_table_is_read_only() -> None:
     with pytest.raises(TypeError):
-        lc.TRANSITIONS[None, "ended"] = lc.Phase.ENDED  # type: ignore[index]
+        lc.TRANSITIONS[None, "ended"] = lc.Phase.ENDED  # type: ignore[index] # wrong on purpose
 
 
 @pytest.mark.parametrize(("phase", "tag"), list(product(PHASES, TAGS)))

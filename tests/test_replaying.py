@@ -195,9 +195,9 @@ def test_a_refused_line_is_a_finding_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stranger", [None, LIFE[0], "line", {"version": 1}])
 def test_what_is_no_record_is_a_type_error(stranger: object) -> None:
     with pytest.raises(TypeError, match="^record: "):
-        lc.replay([stranger])  # type: ignore[list-item]
+        lc.replay([stranger])  # type: ignore[list-item] # wrong on purpose
     with pytest.raises(TypeError, match="^profile: "):
-        lc.replay([], profile="laws")  # type: ignore[arg-type]
+        lc.replay([], profile="laws")  # type: ignore[arg-type] # wrong on purpose
 
 
 def test_audit_is_lazy() -> None:

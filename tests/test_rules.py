@@ -43,7 +43,7 @@ def test_a_profile_pickles_by_name(profile: lc.Profile) -> None:
 
 def test_the_rules_are_read_only() -> None:
     with pytest.raises(TypeError):
-        lc.RULES["B1"] = lc.RULES["B2"]  # type: ignore[index]
+        lc.RULES["B1"] = lc.RULES["B2"]  # type: ignore[index] # wrong on purpose
 
 
 @pytest.mark.parametrize("rule", lc.RULES.values(), ids=lambda rule: rule.id)

@@ -92,10 +92,16 @@ def talk(message: str) -> None:
         if sys.stderr is not None:
             text = f"lifecycle: {safe(message)}"
             if is_terminal(sys.stderr):
-                width = os.get_terminal_size(sys.stderr.fileno()).columns
-                text = textwrap.fill(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+                text = textwrap.fill(text, _columns(sys.stderr), break_long_words=False, break_on_hyphens=False)
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return max(20, os.get_terminal_size(stream.fileno()).columns)
+    except OSError:
+        return 80
 
 
 @contextlib.contextmanager
@@ -279,6 +285,8 @@ def _width(text: str) -> int:
 
 # ---------------------------------------------------------------------------------------------------------- progress
 
+_PATIENCE = 1.0  # seconds until a job is worth a progress bar
+
 
 @contextlib.contextmanager
 def progress(title: str, done: Callable[[], int], total: int | None, unit: Unit, *, streams: bool) -> Iterator[None]:
@@ -308,7 +316,7 @@ def progress(title: str, done: Callable[[], int], total: int | None, unit: Unit,
 def _show_progress(
     finished: threading.Event, title: str, done: Callable[[], int], total: int | None, unit: Unit
 ) -> None:
-    if finished.wait(1):
+    if finished.wait(_PATIENCE):
         return
     from rich import progress as bars
     from rich.console import Console

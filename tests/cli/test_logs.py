@@ -1,0 +1,309 @@
+"""The commands that read event logs, in what the golden files do not show."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import lifecycle as lc
+from lifecycle import wire
+from lifecycle.cli import logs
+from lifecycle.cli.output import NOTHING, UsageError
+from tests.cli.running import GOLDEN, lifecycle
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+URL = "https://api.example/results"
+
+
+def events_of(batch_id: str) -> dict[str, lc.Event]:
+    """One event of each tag."""
+    return {
+        "created": lc.Created(batch_id, NOON, NOON + DAY, 3),
+        "counts_updated": lc.CountsUpdated(lc.RequestCounts(3)),
+        "cancel_initiated": lc.CancelInitiated(NOON + HOUR),
+        "ended": lc.Ended(NOON + 2 * HOUR, lc.RequestCounts(0, succeeded=2, errored=1), URL),
+        "archived": lc.Archived(NOON + 29 * DAY, URL),
+        "deleted": lc.Deleted(NOON + 30 * DAY),
+    }
+
+
+def record_lines(batch_id: str, *tags: str) -> list[bytes]:
+    """The lines of one stream; each event is recorded an hour after the one before."""
+    events = events_of(batch_id)
+    records = [
+        lc.Record(batch_id, version, events[tag], f"{batch_id}/{version}", NOON + (version - 1) * HOUR)
+        for version, tag in enumerate(tags, 1)
+    ]
+    return [wire.encode_record(record) for record in records]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A legal log of two streams, `a` and `b`, one after the other."""
+    path = tmp_path / "log.jsonl"
+    lines = record_lines("a", "created", "counts_updated", "ended") + record_lines("b", "created")
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
+
+
+class TestUntil:
+    @pytest.mark.parametrize(
+        ("text", "until"),
+        [
+            (None, None),
+            ("3", 3),
+            ("9223372036854775807", 2**63 - 1),
+            ("2025-01-29T14:24:59Z", datetime(2025, 1, 29, 14, 24, 59, tzinfo=UTC)),
+            ("2025-01-29t14:24:59z", datetime(2025, 1, 29, 14, 24, 59, tzinfo=UTC)),
+            ("2025-01-29 14:24Z", datetime(2025, 1, 29, 14, 24, tzinfo=UTC)),
+            ("2025-01-29T14:24:59.5+02:00", datetime(2025, 1, 29, 12, 24, 59, 500000, tzinfo=UTC)),
+            ("2025-01-29T14:24:59.1234567-00:30", datetime(2025, 1, 29, 14, 54, 59, 123456, tzinfo=UTC)),
+        ],
+    )
+    def test_it_is_a_version_or_a_time(self, text: str | None, until: logs.Until) -> None:
+        assert logs.parse_until(text) == until
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "0",
+            "00",
+            "-1",
+            "1.5",
+            "v3",
+            "9" * 20,
+            "2025-01-29",
+            "2025-01-29T14:24:59",
+            "20250129T142459Z",
+            "2025-W05-3T00:00Z",
+            "2025-01-29T24:00:00Z",
+            "2025-01-29T14:24:60Z",
+            "2025-02-30T00:00:00Z",
+            "0001-01-01T00:00:00+01:00",
+            "٣",
+            "3 ",
+            "2025-01-29T14:24:59+24:00",
+            "2025-01-29T14:24:59+0100",
+            "2025-01-29T14Z",
+        ],
+    )
+    def test_anything_else_is_refused(self, text: str) -> None:
+        with pytest.raises(UsageError):
+            logs.parse_until(text)
+
+    def test_a_time_is_inclusive_and_goes_by_when_it_was_recorded(self, log: Path) -> None:
+        phases = {}
+        for minute in ("12:59:59", "13:00:00", "13:59:59", "14:00:00"):
+            _, out, _ = lifecycle("replay", str(log), "--format", "jsonl", "--until", f"2026-01-01T{minute}Z")
+            state = json.loads(out.splitlines()[0])
+            phases[minute] = (state["version"], state["phase"])
+        assert phases == {
+            "12:59:59": (1, "in_progress"),
+            "13:00:00": (2, "in_progress"),
+            "13:59:59": (2, "in_progress"),
+            "14:00:00": (3, "ended"),
+        }
+
+    def test_a_version_is_that_of_each_batch(self, log: Path) -> None:
+        _, out, _ = lifecycle("replay", str(log), "--format", "jsonl", "--until", "2")
+        assert [(state["batch_id"], state["version"]) for state in map(json.loads, out.splitlines())] == [
+            ("a", 2),
+            ("b", 1),
+        ]
+
+
+class TestReplay:
+    def test_a_legal_log_is_clean(self, log: Path) -> None:
+        status, out, err = lifecycle("replay", str(log), "--profile", "hosted", "--format", "jsonl")
+        assert (status, err) == (0, "")
+        states = [json.loads(line) for line in out.splitlines()]
+        batches = lc.replay(map(wire.decode_record, log.read_bytes().splitlines())).batches
+        assert [wire.structure_batch(state["batch"]) for state in states] == list(batches.values())
+        assert [state["whole"] for state in states] == [True, True]
+
+    def test_a_stream_without_a_legal_created_has_no_phase_and_no_batch(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(record_lines("a", "ended")[0] + b"\n")
+        status, out, err = lifecycle("replay", str(path), "--format", "jsonl")
+        assert status == 1
+        assert json.loads(out) == {"batch_id": "a", "version": 0, "phase": None, "whole": False, "batch": None}
+        assert "L1" in err
+        assert lifecycle("replay", str(path))[1].splitlines()[1].split() == ["a", "0", NOTHING, "no", *[NOTHING] * 3]
+
+    def test_its_findings_go_to_stderr_and_the_first_twenty_will_do(self) -> None:
+        _, _, err = lifecycle("replay", "night.jsonl", "--profile", "hosted", cwd=GOLDEN)
+        *told, last = err.splitlines()
+        assert len(told) == 20
+        assert told[0].startswith("lifecycle: night.jsonl:1: batch 'msgbatch_01AJwnfRphh7POGhsGPHpBVU' version 1: L2: ")
+        count = len((GOLDEN / "audit.jsonl").read_text().splitlines()) - 20
+        assert last == f"lifecycle: {count} more findings; `lifecycle audit` lists them all"
+
+    def test_it_goes_on_after_a_refused_line(self, log: Path) -> None:
+        whole = lifecycle("replay", str(log))[1]
+        log.write_bytes(b"{}\n" + log.read_bytes())
+        status, out, err = lifecycle("replay", str(log))
+        assert (status, out) == (1, whole)
+        assert f"lifecycle: {log}:1: wire: " in err
+
+    def test_advice_alone_does_not_fail(self, tmp_path: Path) -> None:
+        event = lc.Ended(NOON + HOUR, lc.RequestCounts(0, 3))
+        record = lc.Record("a", 2, event, "a/2", NOON)
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(record_lines("a", "created")[0] + b"\n" + wire.encode_record(record) + b"\n")
+        for name in ("replay", "audit"):
+            status, out, err = lifecycle(name, str(path), "--profile", "hosted")
+            assert status == 0
+            assert "B14" in out + err
+            assert lifecycle(name, str(path))[0] == 0
+
+    def test_a_torn_tail_warns_and_does_not_fail(self, log: Path) -> None:
+        clean = lifecycle("replay", str(log))
+        log.write_bytes(log.read_bytes() + b'{"specversion":"1.0","id":"b/2","sou')
+        for name in ("replay", "audit"):
+            status, out, err = lifecycle(name, str(log))
+            assert status == 0
+            assert err.startswith(f"lifecycle: warning: {log}:5: ")
+            assert err.count("\n") == 1
+            assert name == "audit" or out == clean[1]
+
+    def test_one_batch_can_be_asked_for(self, log: Path) -> None:
+        _, out, _ = lifecycle("replay", str(log), "--batch", "b", "--format", "jsonl")
+        assert [json.loads(line)["batch_id"] for line in out.splitlines()] == ["b"]
+
+    def test_a_batch_that_is_not_there_is_told(self, log: Path) -> None:
+        status, out, err = lifecycle("replay", str(log), "--batch", "c", "--format", "jsonl")
+        assert (status, out, err) == (1, "", f"lifecycle: no event of batch 'c' in {log}\n")
+
+    def test_several_files_are_one_log(self, log: Path, tmp_path: Path) -> None:
+        lines = log.read_bytes().splitlines(keepends=True)
+        halves = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+        halves[0].write_bytes(b"".join(lines[:2]))
+        halves[1].write_bytes(b"".join(lines[2:]))
+        assert lifecycle("replay", *map(str, halves)) == lifecycle("replay", str(log))
+        assert lifecycle("replay", *map(str, halves[::-1]))[0] == 1
+
+    def test_without_streams_json_is_an_empty_array(self, tmp_path: Path) -> None:
+        path = tmp_path / "empty"
+        path.write_bytes(b"")
+        assert lifecycle("replay", str(path), "--format", "json")[1] == "[]\n"
+
+
+class TestAudit:
+    def test_a_legal_log_is_clean(self, log: Path) -> None:
+        assert lifecycle("audit", str(log), "--profile", "hosted") == (
+            0,
+            "4 events of 2 batches (1 in_progress, 1 ended): no findings\n",
+            "",
+        )
+        assert lifecycle("audit", str(log), "--format", "jsonl") == (0, "", "")
+        assert json.loads(lifecycle("audit", str(log), "--format", "json")[1]) == {
+            "events": 4,
+            "streams": 2,
+            "broken": 0,
+            "phases": {"in_progress": 1, "canceling": 0, "ended": 1, "archived": 0, "deleted": 0},
+            "findings": [],
+        }
+
+    def test_contract_counts_only_under_the_hosted_profile(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        created = lc.Created("a", NOON, NOON + 30 * DAY, 3)
+        path.write_bytes(wire.encode_record(lc.Record("a", 1, created, "a/1", NOON)) + b"\n")
+        assert lifecycle("audit", str(path))[0] == 0
+        assert lifecycle("audit", str(path), "--profile", "hosted")[0] == 1
+
+    def test_lines_are_counted_in_each_file(self, tmp_path: Path) -> None:
+        paths = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+        for path in paths:
+            path.write_bytes(b"\n[]\n")
+        _, out, _ = lifecycle("audit", *map(str, paths), "--format", "jsonl")
+        assert [(found["file"], found["line"]) for found in map(json.loads, out.splitlines())] == [
+            (str(path), 2) for path in paths
+        ]
+
+
+class TestShow:
+    def test_a_life_is_told_event_by_event(self, log: Path) -> None:
+        status, out, err = lifecycle("show", str(log), "a")
+        assert (status, err) == (0, "")
+        assert out.splitlines() == [
+            "a",
+            "",
+            "v1  2026-01-01 12:00:00.000000  created",
+            "    allowed: created",
+            "    id: a",
+            "    processing_status: in_progress",
+            "    request_counts: 3 processing",
+            "    created_at: 2026-01-01 12:00:00.000000",
+            "    expires_at: 2026-01-02 12:00:00.000000",
+            "",
+            "v2  2026-01-01 13:00:00.000000  +1h 0m  counts_updated",
+            "    allowed: counts_updated, cancel_initiated, ended",
+            "    nothing changed",
+            "",
+            "v3  2026-01-01 14:00:00.000000  +1h 0m  ended",
+            "    allowed: counts_updated, cancel_initiated, ended",
+            "    processing_status: in_progress → ended",
+            "    request_counts: 3 processing → 2 succeeded, 1 errored",
+            f"    ended_at: {NOTHING} → 2026-01-01 14:00:00.000000",
+            f"    results_url: {NOTHING} → https://api.example/results",
+            "",
+            "3 events: the batch is ended; no findings",
+        ]
+
+    def test_it_stops_where_it_is_told_to(self, log: Path) -> None:
+        _, out, _ = lifecycle("show", str(log), "a", "--until", "2")
+        assert out.splitlines()[-1] == "2 events: the batch is in_progress; no findings"
+
+    def test_findings_stand_in_place_and_what_is_skipped_is_said(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(b"\n".join(record_lines("a", "created", "archived", "ended", "archived", "deleted")) + b"\n")
+        status, out, _ = lifecycle("show", str(path), "a")
+        blocks = out.split("\n\n")
+        assert status == 1
+        assert [("T1" in block, "left out" in block) for block in blocks[1:-1]] == [
+            (False, False),
+            (True, True),
+            (False, False),
+            (False, False),
+            (False, False),
+        ]
+        assert f"at {path}:2" in blocks[2]
+        assert blocks[-1] == "5 events: the batch is deleted; 1 finding\n"
+        assert "allowed: deleted" in blocks[-2]
+
+    def test_after_the_end_nothing_is_allowed(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(b"\n".join(record_lines("a", "created", "ended", "deleted", "deleted")) + b"\n")
+        _, out, _ = lifecycle("show", str(path), "a")
+        assert "allowed: nothing" in out
+
+    def test_a_stream_of_which_no_batch_comes(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(record_lines("a", "ended")[0] + b"\n")
+        status, out, _ = lifecycle("show", str(path), "a")
+        assert status == 1
+        assert out.splitlines()[-1] == "1 event: no batch has come of it; 1 finding"
+
+    def test_several_logs_are_one(self, log: Path, tmp_path: Path) -> None:
+        more = tmp_path / "more.jsonl"
+        more.write_bytes(record_lines("b", "created", "ended")[1] + b"\n")
+        assert (
+            lifecycle("show", str(log), str(more), "b")[1].splitlines()[-1]
+            == "2 events: the batch is ended; no findings"
+        )
+
+    @pytest.mark.parametrize(("more", "said"), [([], ""), (["--until", "2020-01-01T00:00:00Z"], " so early")])
+    def test_a_batch_that_is_not_there_is_told(self, log: Path, more: list[str], said: str) -> None:
+        batch_id = "a" if more else "c"
+        status, out, err = lifecycle("show", str(log), batch_id, *more)
+        assert (status, out, err) == (1, "", f"lifecycle: no event of batch {batch_id!r} in {log}{said}\n")
+
+    def test_a_torn_tail_warns(self, log: Path) -> None:
+        log.write_bytes(log.read_bytes() + b"{")
+        status, _, err = lifecycle("show", str(log), "a")
+        assert status == 0
+        assert err.startswith(f"lifecycle: warning: {log}:5: ")
