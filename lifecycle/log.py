@@ -150,13 +150,13 @@ class Reading(Iterator[Record]):
         """Number of the first line, lines (None for one over the limit), and whether they are a torn one."""
         number, rest, over = 1, b"", False
         for chunk in self._chunks(path):
-            chunk = rest + chunk
-            lines = cast(list[bytes | None], chunk.split(b"\n"))
+            content = rest + chunk
+            lines = cast(list[bytes | None], content.split(b"\n"))
             rest = cast(bytes, lines.pop())
             if lines:
                 if over:
                     lines[0], over = None, False
-                if len(chunk) > self._max_bytes:
+                if len(content) > self._max_bytes:
                     lines = [line if line is not None and len(line) <= self._max_bytes else None for line in lines]
                 yield number, lines, False
                 number += len(lines)

@@ -6,7 +6,7 @@ events.  The T and B rules judge an event, as `lifecycle.folding` has them; the 
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -247,7 +247,8 @@ class Reducer:
         from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
 
         settle, find, half, everything = wire.settle, self.streams.get, _HALF, reading.everything
-        created, prefix = wire.DATA[0], wire.SOURCE_PREFIX
+        created: Any = wire.DATA[0]
+        prefix = wire.SOURCE_PREFIX
         sequences = [f"{version + 1:020d}" for version in range(1000)]
         plain = 0  # records that were plainly legal
         try:
@@ -295,11 +296,11 @@ class Reducer:
                                 stream.marks.append((hash(event_id) & half) << 32 | content)
                                 plain += 1
                                 continue
-                    yield from self._add_line(reading, path, number, lines[number - first], torn)
+                    yield from self._add_line(reading, path, number, lines[number - first], torn=torn)
         finally:
             self.events += plain
 
-    def _add_line(self, reading: Lines, path: str, number: int, line: bytes | None, torn: bool) -> Iterator[Finding]:
+    def _add_line(self, reading: Lines, path: str, number: int, line: bytes | None, *, torn: bool) -> Iterator[Finding]:
         """`add` for a line, whatever it is."""
         entry = reading.entry(path, number, line, torn=torn)
         if entry is None:

@@ -13,9 +13,6 @@ import contextlib
 import json
 import operator
 import re
-import sys
-from array import array
-from binascii import unhexlify
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import reduce
@@ -27,8 +24,8 @@ import attrs
 import cattrs
 import msgspec
 from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
-from msgspec.structs import astuple
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from msgspec.structs import astuple
 
 from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
 from lifecycle.errors import WireError
@@ -191,15 +188,15 @@ def _envelope_shape(data: type) -> type[msgspec.Struct]:
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _ENVELOPES: Any = reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
 _decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(_ENVELOPES).decode
-_decode_envelopes: Callable[[bytes], list[Any]] = msgspec.json.Decoder(_ENVELOPES | None).decode_lines
+_decode_envelopes: Callable[[bytes], list[Any]] = msgspec.json.Decoder(_ENVELOPES).decode_lines
 
 
 def _builtin(value: Any) -> Any:
     """What msgspec cannot write: a subclass (a data frame's text or number, say) as the builtin that it is."""
     if isinstance(value, Mapping):
         return dict(value)
-    kind = next(kind for kind in (str, int, float) if isinstance(value, kind))
-    return cast(Any, kind).__pos__(value) if kind is not str else str.__str__(value)
+    kind: Any = next(kind for kind in (str, int, float) if isinstance(value, kind))
+    return kind.__str__(value) if kind is str else kind.__pos__(value)
 
 
 _encode = msgspec.json.Encoder(enc_hook=_builtin).encode
@@ -415,7 +412,7 @@ def encode_record(record: Record) -> bytes:
     found["source"] = source_of(record.batch_id)
     found["sequence"] = f"{record.version:020d}"
     body = _encode(found)
-    return b'%b,"crc32":"%08x"}' % (body[:-1], crc32(body))
+    return body[:-1] + _CRC32_TAIL(crc32(body))
 
 
 # ------------------------------------------------------------------------------------- for reducers: no values built
@@ -444,12 +441,7 @@ def decode_block(lines: list[bytes]) -> list[Row]:
     """
     # Cut off here, a crc32 at any other place is an unknown key.
     bodies = [line[:-20] + b"}" for line in lines]
-    tails = b"".join([line[-20:] for line in lines])
-    computed = array("I", map(crc32, bodies))
-    if sys.byteorder == "little":
-        computed.byteswap()
-    stated = tails.replace(b',"crc32":"', b"").replace(b'"}', b"")
-    if not _TAILS.fullmatch(tails) or unhexlify(stated) != computed.tobytes():
+    if [line[-20:] for line in lines] != list(map(_CRC32_TAIL, map(crc32, bodies))):
         raise ValueError
     # A body ends with a brace, and after one no JSON goes on with the brace that begins the next body: so no record
     # runs on into the next line, and where there are as many records as lines no line holds two.
@@ -460,7 +452,7 @@ def decode_block(lines: list[bytes]) -> list[Row]:
     return rows
 
 
-_TAILS = re.compile(rb'(?:,"crc32":"[0-9a-f]{8}"\})*')
+_CRC32_TAIL = b',"crc32":"%08x"}'.__mod__
 
 
 def _check_recorded_times(times: list[str]) -> None:
@@ -513,7 +505,14 @@ def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, in
     body = _body(line, max_bytes, newline=True)
     try:
         raw = _decode_line(body)
-        return _new_record(raw.subject, _version_of(raw.source, raw.subject, raw.sequence), _event(raw.data), raw.id, _time(raw.time), place)
+        return _new_record(
+            raw.subject,
+            _version_of(raw.source, raw.subject, raw.sequence),
+            _event(raw.data),
+            raw.id,
+            _time(raw.time),
+            place,
+        )
     except REFUSED:
         record = _structure_record(body)
         return record if place is None else attrs.evolve(record, place=place)
@@ -647,22 +646,23 @@ def _refuse(message: str) -> NoReturn:
     raise WireError((("$", message),))
 
 
-def _body(data: bytes | bytearray | memoryview | str, max_bytes: int, *, newline: bool = False) -> bytes:
-    if isinstance(data, str):
+def _body(data: object, max_bytes: int, *, newline: bool = False) -> bytes:
+    if isinstance(data, bytes):
+        body = data
+    elif isinstance(data, str):
         try:
-            data = data.encode()
+            body = data.encode()
         except UnicodeEncodeError:
             _refuse("text with a lone surrogate cannot be UTF-8")
-    elif data.__class__ is not bytes:
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"expected bytes or text, got {type(data).__name__}")
-        data = bytes(data)
-    if newline and data[-1:] == b"\n":
-        data = data[:-1]
-    data = cast(bytes, data)
-    if len(data) > max_bytes:
-        _refuse(f"{len(data):,} bytes are over the limit of {max_bytes:,}")
-    return data
+    elif isinstance(data, bytearray | memoryview):
+        body = bytes(data)
+    else:
+        raise TypeError(f"expected bytes or text, got {type(data).__name__}")
+    if newline and body[-1:] == b"\n":
+        body = body[:-1]
+    if len(body) > max_bytes:
+        _refuse(f"{len(body):,} bytes are over the limit of {max_bytes:,}")
+    return body
 
 
 def _no_constant(name: str) -> NoReturn:

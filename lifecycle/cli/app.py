@@ -241,7 +241,7 @@ def generate(
         int | None,
         Parameter(
             validator=Number(gte=1),
-            help="How many batches are alive at a time; by default a tenth of the events, at most 1,000. "
+            help="How many batches are alive at a time; by default one for 40 events, at most 10,000. "
             "In a long log the lives get longer, not more.",
         ),
     ] = None,

@@ -37,7 +37,7 @@ Counts = tuple[int, int, int, int, int]
 def generate(events: int, seed: int, faults: float, interleave: int | None) -> int:
     """Write a log of *events* lines; say on stderr which of them are faulty, and which rule they break."""
     if interleave is None:
-        interleave = min(_ALIVE, max(1, events // 10))
+        interleave = min(_ALIVE, max(1, events // 40))
     story = _Story(events, min(interleave, events), random.Random(seed).random, faults)  # noqa: S311 -- nothing secret
     # The labels of the faults go to stderr, too: they are progress enough.
     bar = (

@@ -18,8 +18,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import msgspec
-
 from lifecycle import LogError, Profile, Rule, Tier, WireError, wire
 from lifecycle import check as judge
 from lifecycle.cli.logs import STDIN, check_paths
@@ -54,15 +52,9 @@ Body = bytes | WireError
 """The bytes of what may be a snapshot, or why there is none."""
 
 
-class _Page(msgspec.Struct):
-    """A page of a list, as the API answers. A snapshot that has an unknown key ``data`` is no page."""
-
-    data: list[msgspec.Raw]
-    processing_status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode_page = msgspec.json.Decoder(_Page).decode
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+# It finds where a JSON text ends, and is as lenient as can be on the way: what is wrong in it is for the wire to say.
+_decode = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len, strict=False).raw_decode
+_UNDECODABLE = (ValueError, RecursionError)
 
 
 class Source:
@@ -164,44 +156,93 @@ def _goes_on(line: bytes) -> bool:
 
 
 def _split(text: bytes) -> Iterator[bytes]:
-    """Cut JSON texts that stand one after the other; what is no JSON, and all after it, stays one piece."""
-    with contextlib.suppress(*wire.REFUSED):
-        msgspec.json.decode(text, type=msgspec.Raw)
-        yield text
-        return
-    # Bytes that are no UTF-8 are kept, for the wire to find.
-    letters = text.decode(errors="surrogateescape")
-    decode = json.JSONDecoder().raw_decode
-    start = _SPACE.match(letters).end()  # type: ignore[union-attr] # it matches everywhere
-    while start < len(letters):
+    """Cut JSON texts that stand one after the other; what is no JSON stays one piece with all after it."""
+    letters = _letters(text)
+    at = _skip(letters, 0)
+    while at < len(letters):
         try:
-            end = decode(letters, start)[1]
-        except (ValueError, RecursionError):
+            end = _decode(letters, at)[1]
+        except _UNDECODABLE:
             end = len(letters)
-        yield letters[start:end].encode(errors="surrogateescape")
-        start = _SPACE.match(letters, end).end()  # type: ignore[union-attr] # it matches everywhere
+        yield _bytes(letters[at:end])
+        at = _skip(letters, end)
 
 
 def _cut(text: bytes) -> Iterator[Body]:
     """The snapshots of one JSON text: itself, or the elements of an array or page."""
+    is_array = text.lstrip().startswith(b"[")
+    if not is_array and b'"data"' not in text:
+        yield text
+        return
+    letters = _letters(text)
+    start = _skip(letters, 0)
     try:
-        if text.lstrip().startswith(b"["):
-            elements = _decode_array(text)
-        elif b'"data"' in text:
-            page = _decode_page(text)
-            if page.processing_status is not msgspec.UNSET:
-                yield text
-                return
-            elements = page.data
-        else:
-            yield text
-            return
-    except wire.REFUSED as error:
+        elements, end = _array(letters, start) if is_array else _page(letters, start)
+        if _skip(letters, end) < len(letters):
+            raise ValueError(f"more after the end: char {end}")
+    except _UNDECODABLE as error:
         # A body of the usual length is explained by the wire.
         yield text if len(text) <= wire.MAX_BYTES else _refusal(f"malformed JSON: {error}")
         return
-    for element in elements:
-        yield bytes(element)
+    if elements is None:
+        yield text
+    else:
+        yield from map(_bytes, elements)
+
+
+def _array(letters: str, at: int) -> tuple[list[str], int]:
+    """The elements of the array that begins at *at*, and where it ends."""
+    found: list[str] = []
+    at = _skip(letters, at + 1)
+    if letters[at : at + 1] == "]":
+        return found, at + 1
+    while True:
+        end = _decode(letters, at)[1]
+        found.append(letters[at:end])
+        at = _skip(letters, end)
+        if letters[at : at + 1] == "]":
+            return found, at + 1
+        at = _skip(letters, _expect(",", letters, at))
+
+
+def _page(letters: str, at: int) -> tuple[list[str] | None, int]:
+    """The elements of the page that begins at *at* (None: it is none), and where it ends."""
+    found: list[str] | None = None
+    is_snapshot = False
+    at = _skip(letters, _expect("{", letters, at))
+    while True:
+        key, end = _decode(letters, _expect('"', letters, at) - 1)
+        at = _skip(letters, _expect(":", letters, _skip(letters, end)))
+        # A snapshot may have an unknown key that is called "data".
+        is_snapshot = is_snapshot or key == "processing_status"
+        if key == "data" and letters[at : at + 1] == "[":
+            found, end = _array(letters, at)
+        else:
+            end = _decode(letters, at)[1]
+            found = None if key == "data" else found
+        at = _skip(letters, end)
+        if letters[at : at + 1] == "}":
+            return None if is_snapshot else found, at + 1
+        at = _skip(letters, _expect(",", letters, at))
+
+
+def _expect(char: str, letters: str, at: int) -> int:
+    if letters[at : at + 1] != char:
+        raise ValueError(f"expected {char!r}: char {at}")
+    return at + 1
+
+
+def _skip(letters: str, at: int) -> int:
+    return _SPACE.match(letters, at).end()  # type: ignore[union-attr] # it matches everywhere
+
+
+def _letters(text: bytes) -> str:
+    """Text that becomes the same bytes again, even where they are no UTF-8."""
+    return text.decode(errors="surrogateescape")
+
+
+def _bytes(letters: str) -> bytes:
+    return letters.encode(errors="surrogateescape")
 
 
 class _Verdict:

@@ -35,10 +35,11 @@ class TestALegalLog:
         assert [wire.encode_record(wire.decode_record(line)) + b"\n" for line in lines] == lines
 
     def test_it_has_lives_of_every_kind(self) -> None:
-        lines, _ = generate(4000, 3)
+        lines, _ = generate(2000, 3)
         batches = lc.replay(map(wire.decode_record, lines)).batches.values()
         phases = Counter(batch.phase for batch in batches)
-        assert set(phases) == set(lc.Phase)
+        # Canceling takes a moment: it would be chance to end there.
+        assert set(phases) >= set(lc.Phase) - {lc.Phase.CANCELING}
         totals = Counter(
             name
             for batch in batches

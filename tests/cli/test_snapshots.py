@@ -55,6 +55,18 @@ CASES: dict[str, tuple[bytes, list[tuple[int, str, str | None]]]] = {
     "an object of many lines that was cut off": (PRETTY[:-30], [(0, "wire", "$")]),
     "an array that was cut off": (b"[" + LEGAL + b"," + BROKEN, [(0, "wire", "$")]),
     "an array with something after it": (b"[" + LEGAL + b"]]", [(0, "wire", "$")]),
+    "an array with a comma too many": (b"[" + LEGAL + b",]", [(0, "wire", "$")]),
+    "an array with a comma too few": (b"[" + LEGAL + b" " + LEGAL + b"]", [(0, "wire", "$")]),
+    "a page without its end": (b'{"data":[]', [(0, "wire", "$")]),
+    "a page with a key that is none": (b'{"data":[],1:2}', [(0, "wire", "$")]),
+    "a page without a colon": (b'{"data" []}', [(0, "wire", "$")]),
+    "a page with two data, of which the last counts": (b'{"data":[1],"data":[' + BROKEN + b"]}", [(0, "B5", None)]),
+    "data in text": (b'"data"', [(0, "wire", "$")]),
+    "an array of which one element is no JSON": (
+        b'[{"x":NaN,' + BROKEN[1:] + b"," + BROKEN + b"]",
+        [(0, "wire", "$"), (1, "B5", None)],
+    ),
+    "an array nested too deep": (b"[" * 100_000, [(0, "wire", "$")]),
     "no JSON at all": (b"hello\nworld\n", [(0, "wire", "$"), (1, "wire", "$")]),
     "no objects": (b'[1,"x",null,[]]', [(0, "wire", "$"), (1, "wire", "$"), (2, "wire", "$"), (3, "wire", "$")]),
     "a byte order mark": (b"\xef\xbb\xbf" + LEGAL, [(0, "wire", "$")]),
@@ -79,6 +91,9 @@ def test_each_form_is_understood(name: str, packed: bool, tmp_path: Path, capsys
 
 
 STRICT = {
+    "a number that is none": LEGAL[:-1] + b',"x":NaN}',
+    "a number of five thousand digits": LEGAL[:-1] + b',"x":' + b"9" * 5000 + b"}",
+    "a control character": LEGAL[:-1] + b',"x":"\x01"}',
     "a repeated key, of which the last counts": LEGAL.replace(b'"processing":0', b'"processing":0,"processing":1'),
     "invalid UTF-8 in an unknown value": LEGAL[:-1] + b',"x":"\xff"}',
     "a lone surrogate": LEGAL[:-1] + b',"x":"\\ud800"}',
