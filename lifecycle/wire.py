@@ -195,8 +195,10 @@ def _builtin(value: Any) -> Any:
     """What msgspec cannot write: a subclass (a data frame's text or number, say) as the builtin that it is."""
     if isinstance(value, Mapping):
         return dict(value)
-    kind: Any = next(kind for kind in (str, int, float) if isinstance(value, kind))
-    return kind.__str__(value) if kind is str else kind.__pos__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    kind: Any = int if isinstance(value, int) else float
+    return kind.__pos__(value)
 
 
 _encode = msgspec.json.Encoder(enc_hook=_builtin).encode

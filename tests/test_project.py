@@ -2,12 +2,16 @@
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+import lifecycle
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -71,3 +75,14 @@ def test_every_ignore_in_the_code_names_its_code_and_its_reason() -> None:
         if (found := marker.search(line)) and not explained.fullmatch(found["rest"])
     ]
     assert unexplained == []
+
+
+def test_the_public_names_are_sorted_and_all_there() -> None:
+    assert lifecycle.__all__ == sorted(lifecycle.__all__)
+    assert [name for name in lifecycle.__all__ if not hasattr(lifecycle, name)] == []
+
+
+def test_the_core_loads_neither_cattrs_nor_hypothesis_nor_json() -> None:
+    program = "import sys, lifecycle; print(sorted({'cattrs', 'hypothesis', 'json', 'msgspec'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"

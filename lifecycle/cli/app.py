@@ -1,6 +1,7 @@
 """The commands as a user types them: names, arguments, help. What they do stands in the modules beside this one."""
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -283,7 +284,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit status. Whatever went wrong has been said on stderr, in a sentence.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to stop
     # What is here now stays, so the collector need not look at it again; and a log that is read makes few cycles.
     # Refused lines make some, so it cannot be switched off.
