@@ -325,8 +325,8 @@ def _run(arguments: Sequence[str]) -> int:
         command = next((word for word in arguments if word in _COMMANDS), None)
         talk(f"see: lifecycle {command} --help" if command else "see: lifecycle --help")
         return USAGE
-    except SystemExit as error:  # rich, when the reader of its pipe has gone
-        return int(error.code or 0) and CLEAN
+    except SystemExit:  # rich, when the reader of its pipe has gone
+        return CLEAN
     if sys.stdout is not None:
         sys.stdout.flush()
     return CLEAN if status is None else int(status)

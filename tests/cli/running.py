@@ -28,6 +28,11 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONIOENCODING": "utf-8", "TERM": "xterm-256color"} | more
 
 
+def interruptible() -> None:
+    """Undo, in a child, what a shell does to commands in the background: Ctrl-C is ignored there, and inherited so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def lifecycle(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **more: Any) -> tuple[int, str, str]:
     """Run a command on pipes. Returns status, stdout and stderr."""
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
@@ -58,6 +63,7 @@ class Terminal:
             stderr=theirs,
             cwd=cwd,
             env=environment(),
+            preexec_fn=interruptible,
         )
         os.close(theirs)
         self.raw = ""

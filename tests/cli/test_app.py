@@ -13,7 +13,7 @@ import pytest
 
 from lifecycle import __main__ as program
 from lifecycle.cli import app
-from tests.cli.running import GOLDEN, Terminal, command, environment, lifecycle
+from tests.cli.running import GOLDEN, Terminal, command, environment, interruptible, lifecycle
 
 COMMANDS = ["replay", "audit", "check", "show", "explain", "machine", "generate", "completion"]
 READERS = [["replay"], ["audit"], ["check"], ["audit", "--format", "json"], ["check", "--format", "jsonl"]]
@@ -350,6 +350,7 @@ class TestInterruption:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
+            preexec_fn=interruptible,
         )
         assert process.stdout is not None
         process.stdout.readline()

@@ -225,6 +225,13 @@ class TestAudit:
         ]
 
 
+    def test_a_stream_without_a_batch_has_no_phase(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(record_lines("a", "ended")[0] + b"\n")
+        _, out, _ = lifecycle("audit", str(path))
+        assert out.splitlines()[-1] == "1 event of 1 batch: 1 finding (1 law); 1 batch with a broken law"
+
+
 class TestShow:
     def test_a_life_is_told_event_by_event(self, log: Path) -> None:
         status, out, err = lifecycle("show", str(log), "a")
