@@ -28,12 +28,12 @@ def times() -> st.SearchStrategy[datetime]:
 def json_values() -> st.SearchStrategy[Any]:
     """Values that JSON and the wire can hold; numbers from 0 to 2^63-1."""
     leaves = st.one_of(st.none(), st.booleans(), numbers(), st.floats(0, 2.0**63, exclude_max=True), texts())
-    return st.recursive(leaves, lambda inner: st.one_of(st.lists(inner), st.dictionaries(texts(), inner)), max_leaves=8)
+    return st.recursive(leaves, lambda inner: st.one_of(st.lists(inner), st.dictionaries(texts(), inner)), max_leaves=4)
 
 
 def unknown_keys(*documented: str) -> st.SearchStrategy[dict[str, Any]]:
     keys = texts().filter(lambda key: key not in documented)
-    return st.one_of(st.just({}), st.dictionaries(keys, json_values(), max_size=3))
+    return st.one_of(st.just({}), st.dictionaries(keys, json_values(), max_size=2))
 
 
 def counts(*, extra: bool = False) -> st.SearchStrategy[lc.RequestCounts]:

@@ -54,8 +54,8 @@ BATCH = lc.MessageBatch(
     cancel_initiated_at=T.replace(microsecond=0) + HOUR,
     results_url=URL,
 )
-SOME = settings(max_examples=3 * settings().max_examples)
-MANY = settings(max_examples=10 * settings().max_examples)
+SOME = settings(max_examples=2 * settings().max_examples)
+MANY = settings(max_examples=5 * settings().max_examples)
 
 
 class Raw(str):
@@ -1325,7 +1325,7 @@ class TestTheFuzzer:
 
     @staticmethod
     def fuzz() -> tuple[Mapping[str, int], list[str]]:
-        return fuzz_wire.run(1, lambda executions: executions >= 6000, most=1)
+        return fuzz_wire.run(1, lambda executions: executions >= 4000, most=1)
 
     def test_meets_every_outcome_and_finds_nothing(self) -> None:
         tally, findings = self.fuzz()
@@ -1334,7 +1334,7 @@ class TestTheFuzzer:
             f"{kind} {outcome}" for kind in ("batch", "record", "block", "time") for outcome in ("admitted", "refused")
         }
         assert set(tally) == kinds
-        assert min(tally.values()) > 200
+        assert min(tally.values()) > 100
 
     def test_finds_a_fast_path_that_takes_text_for_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wire, "_decode_batch", msgspec.json.Decoder(wire._Batch, strict=False).decode)
