@@ -118,6 +118,7 @@ def _pytest(session: nox.Session, *arguments: str, coverage: bool = False) -> No
     env = {"LIFECYCLE_TESTS_INSTALLED": "1", "COVERAGE_FILE": str(here / "coverage" / "data")}
     config = f"--config-file={ROOT / 'pyproject.toml'}"
     pytest = ["pytest", config, f"--rootdir={ROOT}", *arguments, *session.posargs]
+    pytest += [] if session.posargs else ["-n", "logical", "--maxprocesses", "8"]
     if not coverage:
         session.run("python", "-m", *pytest, env=env)
         return
@@ -149,11 +150,16 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test the installed wheel on every interpreter found; without arguments, measure branch coverage."""
+    """Test the installed wheel on every interpreter found; on the oldest, without arguments, measure branch coverage."""
     found = ", ".join(f"{version} ({executable})" for version, executable in INTERPRETERS.values())
     session.log(f"interpreters found: {found}")
     _install_wheel(session, *_group("test"))
-    _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"), coverage=not session.posargs)
+    _pytest(
+        session,
+        f"--ignore={ROOT / 'tests' / 'docs'}",
+        str(ROOT / "tests"),
+        coverage=session.python == OLDEST and not session.posargs,
+    )
 
 
 @nox.session(python=OLDEST)
