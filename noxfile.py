@@ -150,7 +150,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test the installed wheel on every interpreter found; on the oldest, without arguments, measure branch coverage."""
+    """Test the installed wheel on every interpreter found; on the oldest, measure branch coverage."""
     found = ", ".join(f"{version} ({executable})" for version, executable in INTERPRETERS.values())
     session.log(f"interpreters found: {found}")
     _install_wheel(session, *_group("test"))
