@@ -195,4 +195,4 @@ def fuzz(session: nox.Session) -> None:
     """Fuzz the wire for so many minutes (30 unless given)."""
     _install_wheel(session, *_group("test"))
     _outside(session, "tests")
-    session.run("python", "-m", "tests.fuzz_wire", *(session.posargs or ["30"]))
+    session.run("python", "-m", "tests.fuzz_wire", *(session.posargs or ["--minutes", "30"]))

@@ -20,6 +20,8 @@ from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
 _HALF = 0xFFFFFFFF
+# The usual versions as a line spells them.
+_SEQUENCES = tuple(f"{version:020d}" for version in range(1, 1001))
 _NOWHERE: tuple[None, None] = (None, None)
 
 
@@ -249,7 +251,6 @@ class Reducer:
         settle, find, half, everything = wire.settle, self.streams.get, _HALF, reading.everything
         created: Any = wire.DATA[0]
         prefix = wire.SOURCE_PREFIX
-        sequences = [f"{version + 1:020d}" for version in range(1000)]
         plain = 0  # records that were plainly legal
         try:
             for path, first, lines, torn in reading.blocks():
@@ -263,12 +264,12 @@ class Reducer:
                         stream = find(batch_id)
                         if stream is not None:
                             last = stream.version
-                            expected = sequences[last] if last < 1000 else f"{last + 1:020d}"
-                            plainly = sequence == expected and source == stream.source
+                            expected = _SEQUENCES[last] if last < 1000 else f"{last + 1:020d}"
+                            plainly = last > 0 and sequence == expected and source == stream.source
                         else:
                             last = 0
                             plainly = (
-                                sequence == sequences[0]
+                                sequence == _SEQUENCES[0]
                                 and event.__class__ is created
                                 and event.id == batch_id
                                 and source == prefix + batch_id
