@@ -9,7 +9,6 @@ accepts with the same value: tests hold them to it.
 One exception leaves this module: `WireError` (and `TypeError` for an argument that is neither text nor a batch).
 """
 
-import contextlib
 import json
 import operator
 import re
@@ -74,9 +73,10 @@ def recorded_time(text: str) -> datetime:
 
 def _time(text: str) -> datetime:
     """Any RFC 3339 time; digits past the sixth are cut."""
-    if len(text) == 32:
-        with contextlib.suppress(ValueError):
-            return recorded_time(text)
+    try:
+        return recorded_time(text)
+    except ValueError:
+        pass  # another form; written out, for contextlib.suppress takes longer than all of this
     match = _RFC3339.fullmatch(text)
     if match is None or match[2].startswith("24"):
         raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {_shown(text)}")
@@ -228,22 +228,30 @@ def decode_batch(data: bytes | bytearray | memoryview | str, *, max_bytes: int =
     body = _body(data, max_bytes)
     try:
         raw = _decode_batch(body)
-        ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
-        batch: MessageBatch = new_batch(
-            raw.id,
-            _STATUSES[raw.processing_status],
-            _counts(raw.request_counts),
-            _time(raw.created_at),
-            _time(raw.expires_at),
-            None if ended_at is None else _time(ended_at),
-            None if archived_at is None else _time(archived_at),
-            None if cancel_at is None else _time(cancel_at),
-            raw.results_url,
-            None,
-            {},
-        )
+        try:
+            return _snapshot(raw, recorded_time)
+        except ValueError:
+            return _snapshot(raw, _time)
     except REFUSED:
         return _structure_batch(_parse(body))
+
+
+def _snapshot(raw: _Batch, time: Callable[[str], datetime]) -> MessageBatch:
+    ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
+    counts = raw.request_counts
+    batch: MessageBatch = new_batch(
+        raw.id,
+        _STATUSES[raw.processing_status],
+        new_counts(counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}),
+        time(raw.created_at),
+        time(raw.expires_at),
+        None if ended_at is None else time(ended_at),
+        None if archived_at is None else time(archived_at),
+        None if cancel_at is None else time(cancel_at),
+        raw.results_url,
+        None,
+        {},
+    )
     return batch
 
 
