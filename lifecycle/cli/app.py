@@ -242,7 +242,7 @@ def generate(
         int | None,
         Parameter(
             validator=Number(gte=1),
-            help="How many batches are alive at a time; by default one for 40 events, at most 10,000. "
+            help="How many batches are alive at a time; by default one for 40 events, at most 100. "
             "In a long log the lives get longer, not more.",
         ),
     ] = None,
@@ -312,6 +312,11 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+        try:  # what was written before something went wrong, as far as anybody still reads it
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            abandon(sys.stdout)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -101,9 +101,8 @@ def _explain_rule(prose: Prose, rule: Rule) -> None:
     if rule.broken:
         prose.add_fact("broken if", rule.broken)
     if rule.id == "T1":
-        prose.add_fact(
-            "allowed", "; ".join(f"{before or NOTHING} → {tag} → {after}" for before, tag, after in arrows())
-        )
+        for number, (before, tag, after) in enumerate(arrows()):
+            prose.add_fact("" if number else "allowed", f"{before or NOTHING} → {tag} → {after}")
     prose.add(0)
     if rule is WIRE:
         _show_damage(prose)

@@ -4,7 +4,7 @@ import contextlib
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lifecycle.cli.output import (
     Prose,
     Table,
     UsageError,
+    is_terminal,
     json_text,
     plural,
     progress,
@@ -303,11 +304,18 @@ def _write_summary(reducer: Reducer, tiers: dict[Tier, int]) -> None:
 def show(paths: Sequence[str], batch_id: str, until: Until, profile: Profile) -> int:
     """Show the life of one batch, event by event."""
     failed = False
+    # On a terminal the batch's few events wait until all is read, so that a bar can show how far that is.
+    waits = is_terminal(sys.stdout)
     with until_closed():
-        with _opened("show", paths, batch_id, until, streams=True, refused=True) as reading:
-            life = _Life(batch_id, profile)
+        life = _Life(batch_id, profile)
+        waiting: Iterable[Record] = ()
+        with _opened("show", paths, batch_id, until, streams=not waits, refused=True) as reading:
+            if waits:
+                waiting = list(reading)
             for record in reading:
                 failed |= life.add(record)
+        for record in waiting:
+            failed |= life.add(record)
         life.finish()
     if not life.events:
         talk(f"no event of batch {batch_id!r} in {', '.join(paths)}{'' if until is None else ' so early'}")

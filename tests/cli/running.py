@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,6 @@ def on_terminal(*arguments: str, width: int, cwd: Path | None = None) -> tuple[i
     terminal = Terminal(*arguments, width=width, cwd=cwd)
     status = terminal.finish()
     return status, terminal.text
-
-
-Edit = Callable[[bytes], bytes]
 
 
 def lines_of(path: Path, numbers: Sequence[int]) -> bytes:

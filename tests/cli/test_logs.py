@@ -224,7 +224,6 @@ class TestAudit:
             (str(path), 2) for path in paths
         ]
 
-
     def test_a_stream_without_a_batch_has_no_phase(self, tmp_path: Path) -> None:
         path = tmp_path / "log.jsonl"
         path.write_bytes(record_lines("a", "ended")[0] + b"\n")

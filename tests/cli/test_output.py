@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.cli import output
-from tests.cli.running import GOLDEN, Terminal, lifecycle, on_terminal
+from tests.cli.running import GOLDEN, Terminal, lifecycle, lines_of, on_terminal
 
 
 class TestSafeText:
@@ -221,6 +221,15 @@ class TestProgress:
         assert terminal.finish() == 0
         assert terminal.text.splitlines()[-1].strip() == "0 events of 0 batches: no findings"
         assert "\x1b[2K" in terminal.raw
+
+    def test_a_life_is_shown_when_the_bar_has_gone(self) -> None:
+        terminal = Terminal("show", "-", "msgbatch_01AJwnfRphh7POGhsGPHpBVU", width=80)
+        assert terminal.process.stdin is not None
+        terminal.process.stdin.write(lines_of(GOLDEN / "night.jsonl", range(1, 10)))
+        terminal.process.stdin.flush()
+        terminal.wait_for("show ━")
+        assert terminal.finish() == 1
+        assert "the batch is in_progress; " in terminal.text.splitlines()[-1]
 
     def test_a_quick_job_shows_none(self) -> None:
         _, text = on_terminal("audit", "night.jsonl", width=200, cwd=GOLDEN)
