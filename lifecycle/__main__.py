@@ -1,5 +1,6 @@
 """The command line: ``python -m lifecycle`` and the script ``lifecycle``. What it does is in `lifecycle.cli`."""
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -16,8 +17,10 @@ def main() -> int:
             if sys.stderr is not None:
                 sys.stderr.write("lifecycle: the command line needs more: pip install 'lifecycle[cli]'\n")
             return 2
+        gc.disable()  # nothing of what an import leaves is garbage
         from lifecycle.cli.app import run
 
+        gc.enable()
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # while the imports ran
         return 130

@@ -129,7 +129,7 @@ class _Simplify(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         text = self.names.get(node.id)
-        return node if text is None else ast.parse(text, mode="eval").body
+        return node if text is None else _parsed(text)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
@@ -163,6 +163,13 @@ class _Simplify(ast.NodeTransformer):
         if not values:
             return ast.Constant(value=not decides)
         return values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
+
+
+def _parsed(text: str) -> ast.expr:
+    base, _, name = text.partition(".")
+    if base.isidentifier() and name.isidentifier():  # the usual ones, for ast.parse is slow
+        return ast.Attribute(ast.Name(base), name)
+    return ast.parse(text, mode="eval").body
 
 
 def _text(node: ast.expr) -> str:

@@ -7,21 +7,20 @@ events.  The T and B rules judge an event, as `lifecycle.folding` has them; the 
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from lifecycle.batch import MessageBatch, Phase
 from lifecycle.errors import LogError
-from lifecycle.events import EVENTS, Record
+from lifecycle.events import EVENTS, CountsUpdated, Record
 from lifecycle.folding import check_type
 from lifecycle.fusing import State, Steps, newly_broken, steps
 from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
 _HALF = 0xFFFFFFFF
-# The usual versions as a line spells them.
-_SEQUENCES = tuple(f"{version:020d}" for version in range(1, 1001))
 _NOWHERE: tuple[None, None] = (None, None)
 
 
@@ -66,7 +65,7 @@ class Report:
 class _Stream(State):
     """One stream: its batch, and what the L rules ask of it."""
 
-    __slots__ = ("content", "earlier", "first", "legal", "marks", "source", "update", "version")
+    __slots__ = ("content", "earlier", "first", "legal", "marks", "said", "version")
 
     legal: Steps
     version: int
@@ -76,12 +75,18 @@ class _Stream(State):
     first: int
     earlier: "tuple[tuple[int, array[int]], ...]"
     """The same for the records before each gap in the versions."""
-    source: str
-    """The `source` of the records of this stream, where they come from lines."""
-    update: Any
-    """The data of the last event, if it updated the counts and was taken from a line plainly."""
+    said: Any
+    """The data of the last event as its line spells it, if it updated the counts and was plainly legal."""
     content: int
-    """32 bits of the hash of what `update` says."""
+    """32 bits of the hash of what `said` says."""
+
+    def __init__(self, legal: Steps) -> None:
+        self.legal = legal
+        self.version = 0
+        self.marks = array("Q")
+        self.first = 1
+        self.earlier = ()
+        self.said = None
 
     def note(self, version: int, mark: int) -> None:
         if version != self.first + len(self.marks):
@@ -144,7 +149,7 @@ class Reducer:
         self.events += 1
         stream = self.streams.get(batch_id)
         if stream is None:
-            stream = self._new(batch_id)
+            stream = self.streams[batch_id] = _Stream(self.table[None])
         mark = (hash(event_id) & _HALF) << 32 | content & _HALF
         if version == stream.version + 1:  # L3 is kept
             step = stream.legal.get(event.__class__)
@@ -157,13 +162,6 @@ class Reducer:
                     stream.version = version
                     return ()
         return tuple(self._carefully(stream, batch_id, version, event_id, event, mark, file, line))
-
-    def _new(self, batch_id: str, source: str = "") -> _Stream:
-        stream = self.streams[batch_id] = _Stream()
-        stream.legal, stream.version, stream.marks = self.table[None], 0, array("Q")
-        stream.first, stream.earlier, stream.source = 1, (), source
-        stream.update, stream.content = None, 0
-        return stream
 
     def _carefully(
         self,
@@ -243,63 +241,67 @@ class Reducer:
         """
         `run` for lines, which is where a long log spends its time.
 
-        A line that continues its stream as expected is compared with what was expected, and nothing is built for it.
-        All others go to `add`, by way of the functions of `lifecycle.wire` that say whether they are records at all.
+        Lines are decoded a block at a time, and an update that says the last one again is recognised by its bytes.
+        Where a line of a block has any other form than ours, all lines of it go to `add` one by one, by way of the
+        functions of `lifecycle.wire` that say whether they are records at all.  So does every record that is not
+        plainly legal, for it has to be judged exactly.
         """
         from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
 
-        settle, find, half, everything = wire.settle, self.streams.get, _HALF, reading.everything
-        created: Any = wire.DATA[0]
-        prefix = wire.SOURCE_PREFIX
+        find, half, sequence_of = self.streams.get, _HALF, wire.sequence_of
+        prefix, usual, update_type = wire.SOURCE_PREFIX, wire.USUAL_SEQUENCES, wire.type_of(CountsUpdated)
+        start = self.table[None]
         plain = 0  # records that were plainly legal
         try:
             for path, first, lines, torn in reading.blocks():
                 try:
-                    rows: list[Any] = wire.decode_block(lines)  # type: ignore[arg-type] # None is a TypeError
+                    if not reading.everything:
+                        raise ValueError  # each record has to be asked for
+                    envelopes: list[Any] = wire.decode_block(lines)  # type: ignore[arg-type] # None is a TypeError
                 except (*wire.REFUSED, TypeError):
-                    rows = [None] * len(lines)
-                for number, row in enumerate(rows, first):
-                    if row is not None and everything:
-                        _, event_id, source, batch_id, sequence, _, _, event = row
-                        stream = find(batch_id)
-                        if stream is not None:
-                            last = stream.version
-                            expected = _SEQUENCES[last] if last < 1000 else f"{last + 1:020d}"
-                            plainly = last > 0 and sequence == expected and source == stream.source
-                        else:
-                            last = 0
-                            plainly = (
-                                sequence == _SEQUENCES[0]
-                                and event.__class__ is created
-                                and event.id == batch_id
-                                and source == prefix + batch_id
-                                and "%" not in batch_id
-                            )
+                    envelopes = [None] * len(lines)
+                for number, record in enumerate(envelopes, first):
+                    if record is not None:
                         # What follows is `add`, without its calls.
-                        if plainly and stream is not None and event == stream.update:
-                            # An update that says the last one again: nothing new can be broken.
-                            stream.version = last + 1
-                            stream.marks.append((hash(event_id) & half) << 32 | stream.content)
-                            plain += 1
-                            continue
-                        if plainly and (content := settle(event)) is not None:
-                            if stream is None:
-                                stream = self._new(batch_id, source)
-                            step = stream.legal.get(event.__class__)
-                            following = None if step is None else step(stream, event)
-                            if following is not None:
-                                content &= half
-                                if following is stream.legal:  # so it is an update
-                                    stream.update, stream.content = event, content
-                                else:
-                                    stream.legal, stream.update = following, None
-                                stream.version = last + 1
-                                stream.marks.append((hash(event_id) & half) << 32 | content)
+                        batch_id = record.subject
+                        stream = find(batch_id) or _Stream(start)
+                        version = stream.version + 1
+                        if record.source == prefix + batch_id and record.sequence == (
+                            usual[version] if version < 1000 else sequence_of(version)
+                        ):
+                            if record.type == update_type and record.data == stream.said:
+                                # The counts stay as they are: no rule can be newly broken.
+                                stream.version = version
+                                stream.marks.append((hash(record.id) & half) << 32 | stream.content)
+                                plain += 1
+                                continue
+                            if self._take(wire, stream, record):
                                 plain += 1
                                 continue
                     yield from self._add_line(reading, path, number, lines[number - first], torn=torn)
         finally:
             self.events += plain
+
+    def _take(self, wire: ModuleType, stream: _Stream, record: Any) -> bool:
+        """`add` for an envelope that is next in its stream. False if it is not plainly legal: then nothing changed."""
+        try:
+            event = wire.decode_data(record)
+        except wire.REFUSED:
+            return False
+        batch_id, step, content = record.subject, stream.legal.get(event.__class__), wire.settle(event)
+        if step is None or content is None or "%" in batch_id or (stream.version == 0 and event.id != batch_id):
+            return False
+        following = step(stream, event)
+        if following is None:
+            return False
+        if stream.version == 0:
+            self.streams[batch_id] = stream
+        stream.legal = following
+        stream.version += 1
+        stream.content = content & _HALF
+        stream.said = record.data.copy() if event.tag == CountsUpdated.tag else None
+        stream.marks.append((hash(record.id) & _HALF) << 32 | stream.content)
+        return True
 
     def _add_line(self, reading: Lines, path: str, number: int, line: bytes | None, *, torn: bool) -> Iterator[Finding]:
         """`add` for a line, whatever it is."""
@@ -309,9 +311,9 @@ class Reducer:
         if isinstance(entry, LogError):
             yield _refused(entry)
             return
-        batch_id, version, event_id, event, content, _, source = entry
+        batch_id, version, event_id, event, content, _ = entry
         yield from self.add(batch_id, version, event_id, event, content, path, number)
-        self.streams[batch_id].source = source
+        self.streams[batch_id].said = None
 
 
 def _refused(error: LogError) -> Finding:

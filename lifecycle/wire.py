@@ -10,20 +10,18 @@ One exception leaves this module: `WireError` (and `TypeError` for an argument t
 """
 
 import json
-import operator
 import re
+import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from functools import reduce
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, Protocol, cast
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Protocol, cast
 from urllib.parse import quote, unquote
 from zlib import crc32
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from msgspec.structs import astuple
 
 from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
@@ -31,6 +29,9 @@ from lifecycle.errors import WireError
 from lifecycle.events import EVENTS, Event, Record
 from lifecycle.folding import check_type
 from lifecycle.fusing import new_batch, new_counts
+
+if TYPE_CHECKING:
+    import cattrs
 
 MAX_BYTES = 1 << 20
 """How long a body or a line may be, in bytes, unless the caller says otherwise."""
@@ -45,6 +46,12 @@ TYPE_PREFIX, TYPE_SUFFIX = "lifecycle.message_batch.", ".v1"
 """What stands around an event's tag in the `type` of a record."""
 SOURCE_PREFIX = "/v1/messages/batches/"
 """What stands before the percent-encoded batch id in the `source` of a record."""
+
+
+def type_of(event: Event | type[Event]) -> str:
+    """The `type` of the records of an event."""
+    return f"{TYPE_PREFIX}{event.tag}{TYPE_SUFFIX}"
+
 
 # ---------------------------------------------------------------------------------------------------------- times
 
@@ -128,15 +135,19 @@ class Data(Protocol):
     tag: ClassVar[str]
 
 
-class Envelope(Protocol):
-    """A record as it is decoded for a reducer: the keys of its line."""
+class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A record as it is decoded first: the keys of its line."""
 
+    specversion: Literal["1.0"]
     id: str
     source: str
     subject: str
+    type: str
     sequence: str
     time: str
-    data: Data
+    datacontenttype: Literal["application/json"]
+    data: msgspec.Raw
+    """Whole JSON, not decoded yet."""
 
 
 _SHAPES: Mapping[Any, Any] = {
@@ -163,32 +174,11 @@ DATA: tuple[type, ...] = tuple(_data_shape(cls) for cls in EVENTS)
 """The classes of `Data`, in the order of `EVENTS`."""
 
 
-def _envelope_shape(data: type) -> type[msgspec.Struct]:
-    tag = cast(type[Data], data).tag
-    fields: list[Any] = [
-        ("specversion", Literal["1.0"]),
-        ("id", str),
-        ("source", str),
-        ("subject", str),
-        ("sequence", str),
-        ("time", str),
-        ("datacontenttype", Literal["application/json"]),
-        ("data", data),
-    ]
-    return msgspec.defstruct(
-        f"_{data.__name__}Envelope",
-        fields,
-        tag_field="type",
-        tag=f"{TYPE_PREFIX}{tag}{TYPE_SUFFIX}",
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-
-
 _decode_batch = msgspec.json.Decoder(_Batch).decode
-_ENVELOPES: Any = reduce(operator.or_, cast(Any, [_envelope_shape(data) for data in DATA]))
-_decode_envelope: Callable[[bytes], Envelope] = msgspec.json.Decoder(_ENVELOPES).decode
-_decode_envelopes: Callable[[bytes], list[Any]] = msgspec.json.Decoder(_ENVELOPES).decode_lines
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_DATA_DECODERS: Mapping[str, Callable[[Any], Data]] = {
+    type_of(cls): msgspec.json.Decoder(data).decode for cls, data in zip(EVENTS, DATA, strict=True)
+}
 
 
 def _builtin(value: Any) -> Any:
@@ -355,7 +345,7 @@ def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
         TypeError: *batch* is no batch.
     """
     check_type("batch", batch, MessageBatch)
-    found: dict[str, Any] = _SNAPSHOT.unstructure(_plain(batch))
+    found: dict[str, Any] = _converter(keep_extra=True).unstructure(_plain(batch))
     found["request_counts"] |= batch.request_counts.extra
     found |= batch.extra
     problems: dict[str, str] = {}
@@ -408,11 +398,11 @@ def encode_record(record: Record) -> bytes:
         "id": record.event_id,
         "source": None,
         "subject": record.batch_id,
-        "type": f"{TYPE_PREFIX}{record.event.tag}{TYPE_SUFFIX}",
+        "type": type_of(record.event),
         "sequence": None,
         "time": _stamp(record.recorded_at),
         "datacontenttype": "application/json",
-        "data": _RECORD.unstructure(record.event),
+        "data": _converter(keep_extra=False).unstructure(record.event),
     }
     problems: dict[str, str] = {}
     if not 0 <= record.version <= LARGEST_NUMBER:
@@ -420,72 +410,84 @@ def encode_record(record: Record) -> bytes:
     _walk(found, "$", 1, problems)
     _raise_if(problems)
     found["source"] = source_of(record.batch_id)
-    found["sequence"] = f"{record.version:020d}"
+    found["sequence"] = sequence_of(record.version)
     body = _encode(found)
-    return body[:-1] + _CRC32_TAIL(crc32(body))
+    return body[:-1] + b',"crc32":"%08x"}' % crc32(body)
 
 
 # ------------------------------------------------------------------------------------- for reducers: no values built
 
 
-Row = tuple[str, str, str, str, str, str, str, Data]
-"""The values of a line, in the order of its keys but for `type`, which is the class of the data."""
-
-
-def decode_block(lines: list[bytes]) -> list[Row]:
+def decode_block(lines: list[bytes]) -> list[Envelope]:
     """
     Decode many lines at once for a reducer.
 
     It admits the form that `encode_record` writes and little more, so as to be quick.  Lines that it refuses may yet be
-    records: `decode_record` says of each, and `encode_record` gives its usual form.
+    records: `decode_entry` says of each.
 
     Args:
         lines: Lines without their newlines.
 
     Returns:
-        A row for each line: keys, `crc32` and the form of `time` are verified.  What is left to do is to verify the
-        source and the sequence, and `SETTLE` for the data.
+        An envelope for each line: its keys, its `crc32` and the form of its time are verified.  What is left to do is
+        to verify the source (`source_of`), the sequence (`sequence_of`) and the data (`decode_data`).
 
     Raises:
         Exception: One of `REFUSED`: not every line is plainly a record.
     """
     # Cut off here, a crc32 at any other place is an unknown key.
     bodies = [line[:-20] + b"}" for line in lines]
-    if [line[-20:] for line in lines] != list(map(_CRC32_TAIL, map(crc32, bodies))):
+    sums = struct.pack(f">{len(lines)}I", *map(crc32, bodies)).hex("#", 4)
+    if b"".join([line[-20:] for line in lines]) != b',"crc32":"%b"}' % sums.replace("#", '"},"crc32":"').encode():
         raise ValueError
-    # A body ends with a brace, and after one no JSON goes on with the brace that begins the next body: so no record
-    # runs on into the next line, and where there are as many records as lines no line holds two.
-    rows: list[Row] = list(map(astuple, _decode_envelopes(b"\n".join(bodies))))
-    if len(rows) != len(lines) or b"".join([body[:1] for body in bodies]) != b"{" * len(lines):
-        raise ValueError
-    _check_recorded_times([row[5] for row in rows])
-    return rows
+    envelopes = list(map(_decode_envelope, bodies))
+    _check_recorded_times([envelope.time for envelope in envelopes])
+    return envelopes
 
 
-_CRC32_TAIL = b',"crc32":"%08x"}'.__mod__
+_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def _check_recorded_times(times: list[str]) -> None:
     """`recorded_time` for many, without their values: the same characters, column by column."""
-    count, columns = len(times), "".join(times)
+    columns = "\n".join(times).encode()
     if (
-        set(map(len, times)) - {32}
-        or columns[7::32] != "-" * count
-        or columns[10::32] != "T" * count
-        or columns[19::32] != "." * count
-        or columns[26::32] != "+" * count
-        or columns[29::32] != ":" * count
-        or columns[27::32] + columns[28::32] + columns[30::32] + columns[31::32] != "0" * (4 * count)
-        or ("2", "4") in zip(columns[11::32], columns[12::32], strict=True)
+        columns.translate(_TO_ZEROS) != b"\n".join([b"0000-00-00T00:00:00.000000+00:00"] * len(times))
+        or (columns[27::33] + columns[28::33] + columns[30::33] + columns[31::33]).strip(b"0")
+        or b"T24" in columns
     ):
         raise ValueError
-    list(map(datetime.fromisoformat, times))
+    if columns.count(columns[:13]) == len(times) and not (columns[14::33] + columns[17::33]).strip(b"012345"):
+        datetime.fromisoformat(times[0])  # all of them have its date and hour
+    else:
+        deque(map(datetime.fromisoformat, times), 0)
 
 
-Entry = tuple[str, int, str, Data, int, datetime, str]
+def decode_data(envelope: Envelope) -> Data:
+    """
+    Decode the data of a record for a reducer.
+
+    Raises:
+        Exception: One of `REFUSED`: it is not plainly the data of an event of this type.
+    """
+    decode = _DATA_DECODERS.get(envelope.type)
+    if decode is None:
+        raise ValueError
+    return decode(envelope.data)
+
+
+USUAL_SEQUENCES = tuple(f"{version:020d}" for version in range(1000))
+
+
+def sequence_of(version: int) -> str:
+    """The `sequence` of a record."""
+    return USUAL_SEQUENCES[version] if version < 1000 else f"{version:020d}"
+
+
+Entry = tuple[str, int, str, Data, int, datetime]
 """
 A record as a reducer takes it: batch id; version; event id; the event's fields, its times as datetimes; a hash of what
-the event says, equal for equal events within one process; recorded_at; source.
+the event says, equal for equal events within one process; recorded_at.
 """
 
 
@@ -497,17 +499,16 @@ def decode_entry(line: bytes, max_bytes: int) -> Entry:
         WireError: The line is no record.
     """
     try:
-        return _entry(decode_block([line])[0])
+        return _entry(_decode_line(line))
     except REFUSED:
         # Whatever is a record after all becomes an entry by way of its usual form.
-        record = decode_line(line, None, max_bytes)
-        return _entry(astuple(cast(Any, _decode_line(encode_record(record)))))
+        return _entry(_decode_line(encode_record(decode_line(line, None, max_bytes))))
 
 
-def _entry(row: Row) -> Entry:
-    _, event_id, source, batch_id, sequence, time, _, data = row
-    version = _version_of(source, batch_id, sequence)
-    return batch_id, version, event_id, data, SETTLE[data.__class__](data), recorded_time(time), source
+def _entry(raw: Envelope) -> Entry:
+    version = _version_of(raw.source, raw.subject, raw.sequence)
+    data = decode_data(raw)
+    return raw.subject, version, raw.id, data, SETTLE[data.__class__](data), recorded_time(raw.time)
 
 
 def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, int] | None, max_bytes: int) -> Record:
@@ -518,7 +519,7 @@ def decode_line(line: bytes | bytearray | memoryview | str, place: tuple[str, in
         return _new_record(
             raw.subject,
             _version_of(raw.source, raw.subject, raw.sequence),
-            _event(raw.data),
+            _event(decode_data(raw)),
             raw.id,
             _time(raw.time),
             place,
@@ -585,14 +586,14 @@ def _settler(cls: type[Event]) -> Callable[[Any], int]:
     hashed, times = [repr(cls.tag)], []
     for field in attrs.fields(cls):
         if field.type is RequestCounts:
-            hashed += [f"counts.{name}" for name in _Counts.__struct_fields__]
+            hashed.append("astuple(counts)")
             times.append(f"    counts = data.{field.name}")
         else:
             hashed.append(f"data.{field.name}")
         if field.type is datetime:
             times.append(f"    data.{field.name} = recorded_time(data.{field.name})")
     source = "\n".join(["def settle(data):", *times, f"    return hash(({', '.join(hashed)}))"])
-    scope: dict[str, Any] = {"recorded_time": recorded_time}
+    scope: dict[str, Any] = {"astuple": astuple, "recorded_time": recorded_time}
     exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
     settle: Callable[[Any], int] = scope["settle"]
     return settle
@@ -771,8 +772,12 @@ _COUNT_KEYS = frozenset(_Counts.__struct_fields__)
 _BATCH_KEYS = frozenset(_Batch.__struct_fields__)
 
 
-def _converter(*, keep_extra: bool) -> cattrs.Converter:
+@cache
+def _converter(*, keep_extra: bool) -> "cattrs.Converter":
     """A converter with one hook for each kind of value; unknown keys are kept in `extra`, or refused."""
+    import cattrs  # noqa: PLC0415 -- only what is odd needs it, and loading it takes as long as decoding 10,000 bodies
+    from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 -- as above
+
     converter = cattrs.Converter(detailed_validation=True)
     converter.register_structure_hook(int, _hook("a whole number", lambda value: type(value) is int))
     converter.register_structure_hook(str, _hook("text", lambda value: isinstance(value, str)))
@@ -783,11 +788,18 @@ def _converter(*, keep_extra: bool) -> cattrs.Converter:
         RequestCounts, make_dict_unstructure_fn(RequestCounts, converter, extra=override(omit=True))
     )
     _register(converter, RequestCounts, _COUNT_KEYS, keep_extra=keep_extra)
+    if keep_extra:
+        _register(converter, MessageBatch, _BATCH_KEYS, keep_extra=True)
+    else:
+        for cls in (*EVENTS, _Line):
+            _register(converter, cls, frozenset(field.name for field in attrs.fields(cls)), keep_extra=False)
     return converter
 
 
-def _register(converter: cattrs.Converter, cls: type, keys: frozenset[str], *, keep_extra: bool) -> None:
+def _register(converter: "cattrs.Converter", cls: type, keys: frozenset[str], *, keep_extra: bool) -> None:
     """Teach *converter* to read *cls* from an object with *keys*."""
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 -- as in `_converter`
+
     fields = attrs.fields(cls)
     # Every wire key of a count is required, though its field has a default.
     required = {field.name: override(omit=field.name not in keys or None) for field in fields}
@@ -806,23 +818,17 @@ def _register(converter: cattrs.Converter, cls: type, keys: frozenset[str], *, k
     converter.register_structure_hook(cls, structure)
 
 
-_SNAPSHOT = _converter(keep_extra=True)
-_register(_SNAPSHOT, MessageBatch, _BATCH_KEYS, keep_extra=True)
-
-_RECORD = _converter(keep_extra=False)
-for _cls in (*EVENTS, _Line):
-    _register(_RECORD, _cls, frozenset(field.name for field in attrs.fields(_cls)), keep_extra=False)
-
-
 def _missing(value: Mapping[Any, Any], keys: frozenset[str], path: str, problems: dict[str, str]) -> None:
     for key in sorted(keys - value.keys()):
         problems[_path(path, key)] = "missing"
 
 
-def _structure(converter: cattrs.Converter, value: Any, cls: Any, path: str, problems: dict[str, str]) -> Any:
+def _structure(value: Any, cls: Any, path: str, problems: dict[str, str]) -> Any:
     """Read *value* as *cls*, or say why not in *problems* and return None."""
+    from cattrs.errors import ClassValidationError  # noqa: PLC0415 -- as in `_converter`
+
     try:
-        return converter.structure(value, cls)
+        return _converter(keep_extra=cls is MessageBatch).structure(value, cls)
     except (ClassValidationError, _Problem) as error:
         _explain(error, path, problems)
         return None
@@ -830,6 +836,12 @@ def _structure(converter: cattrs.Converter, value: Any, cls: Any, path: str, pro
 
 def _explain(error: BaseException, path: str, problems: dict[str, str]) -> None:
     """The problems in what cattrs raised, each at its path."""
+    from cattrs.errors import (  # noqa: PLC0415 -- as in `_converter`
+        AttributeValidationNote,
+        ClassValidationError,
+        ForbiddenExtraKeysError,
+    )
+
     if isinstance(error, ClassValidationError):
         for inner in error.exceptions:
             notes = [note for note in getattr(inner, "__notes__", ()) if isinstance(note, AttributeValidationNote)]
@@ -845,7 +857,7 @@ def _structure_batch(value: Any) -> MessageBatch:
     if not isinstance(value, Mapping):
         _refuse(f"expected an object, got {_shown(value)}")
     problems: dict[str, str] = {}
-    found: MessageBatch | None = _structure(_SNAPSHOT, value, MessageBatch, "$", problems)
+    found: MessageBatch | None = _structure(value, MessageBatch, "$", problems)
     if "type" not in value:
         problems["$.type"] = "missing"
     elif value["type"] != MessageBatch.type:
@@ -873,7 +885,7 @@ def _structure_record(body: bytes) -> Record:
             problems["$.crc32"] = (
                 f"the line was changed: it says {tail[1].decode()}, its content is {computed.decode()}"
             )
-    line: _Line | None = _structure(_RECORD, value, _Line, "$", problems)
+    line: _Line | None = _structure(value, _Line, "$", problems)
     for key, wanted in (("specversion", "1.0"), ("datacontenttype", "application/json")):
         if isinstance(value.get(key), str) and value[key] != wanted:
             problems[f"$.{key}"] = f'expected "{wanted}", got {_shown(value[key])}'
@@ -882,7 +894,7 @@ def _structure_record(body: bytes) -> Record:
         problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {_shown(value.get('type'))}")
     event: Event | None = None
     if cls is not None and "data" in value:
-        event = _structure(_RECORD, value["data"], cls, "$.data", problems)
+        event = _structure(value["data"], cls, "$.data", problems)
         counts = value["data"].get("request_counts") if isinstance(value["data"], Mapping) else None
         if isinstance(counts, Mapping):
             _missing(counts, _COUNT_KEYS, "$.data.request_counts", problems)
@@ -903,7 +915,7 @@ def _structure_record(body: bytes) -> Record:
 
 
 _CRC32 = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')
-_CLASSES: Mapping[str, type[Event]] = {f"{TYPE_PREFIX}{cls.tag}{TYPE_SUFFIX}": cls for cls in EVENTS}
+_CLASSES: Mapping[str, type[Event]] = {type_of(cls): cls for cls in EVENTS}
 
 
 def _names(source: str, subject: str) -> bool:

@@ -446,8 +446,7 @@ def whole(value: Any) -> Any:
 
 
 def _fields_of_entry(entry: wire.Entry) -> Any:
-    batch_id, version, event_id, data, _, recorded_at, source = entry
-    assert wire._names(source, batch_id)
+    batch_id, version, event_id, data, _, recorded_at = entry
     values: list[Any] = []
     for field in attrs.fields(next(cls for cls in EVENTS if cls.tag == data.tag)):
         value = getattr(data, field.name)
@@ -498,7 +497,13 @@ def check_record(body: bytes) -> bool:
 def check_block(lines: list[bytes]) -> bool:
     """Assert that lines which are admitted as a block are admitted one by one, with the same values. Were they?"""
     try:
-        rows = [_fields_of_entry(wire._entry(row)) for row in wire.decode_block(lines)]
+        envelopes = wire.decode_block(lines)
+    except wire.REFUSED:
+        return False
+    for envelope in envelopes:
+        wire.recorded_time(envelope.time)  # what a block has verified
+    try:
+        rows = [_fields_of_entry(wire._entry(envelope)) for envelope in envelopes]
     except wire.REFUSED:
         return False
     records = [outcome(wire._structure_record, line) for line in lines]

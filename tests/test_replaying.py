@@ -7,6 +7,7 @@ Here are the cases that the specification names, one by one.
 import itertools
 import pickle
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,3 +239,55 @@ def test_memory_grows_with_the_streams_and_by_eight_bytes_a_record() -> None:
     peak(100)  # compiles
     small, large = peak(2_000), peak(22_000)
     assert 8 * 20_000 <= large - small <= 8 * 20_000 * 1.3
+
+
+class TestAnUpdateThatRepeatsTheLastOne:
+    """It is recognised by its bytes; that must not outlive what it repeats."""
+
+    MOVED = lc.CountsUpdated(lc.RequestCounts(3, 1))
+
+    @staticmethod
+    def lines(*given: lc.Record) -> bytes:
+        return b"".join(wire.encode_record(one) + b"\n" for one in given)
+
+    def test_is_legal_and_counts(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(self.lines(record(1, CREATED), *[record(version, self.MOVED) for version in range(2, 1103)]))
+        report = lc.replay(log.read(path))
+        assert (report.findings, report.events, report.versions) == ((), 1102, {"msgbatch_01": 1102})
+        assert report == lc.replay(list(log.read(path)))
+
+    def test_does_not_hide_a_step_back_after_an_update_that_followed_a_gap(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        events = [record(1, CREATED), record(2, REPEATED), record(4, self.MOVED), record(5, REPEATED)]
+        path.write_bytes(self.lines(*events))
+        assert found(events) == [(4, "L3"), (5, "T5")]
+        assert [(one.version, one.rule.id) for one in lc.audit(log.read(path))] == [(4, "L3"), (5, "T5")]
+
+    def test_does_not_hide_a_step_back_after_an_update_in_another_form(self, tmp_path: Path) -> None:
+        paths = [tmp_path / name for name in "abc"]
+        paths[0].write_bytes(self.lines(record(1, CREATED), record(2, REPEATED)))
+        paths[1].write_bytes(wire.encode_record(record(3, self.MOVED))[:-20] + b"}\n")  # without its crc32
+        paths[2].write_bytes(self.lines(record(4, REPEATED)))
+        assert [(one.version, one.rule.id) for one in lc.audit(log.read(*paths))] == [(4, "T5")]
+
+    @pytest.mark.parametrize("event", [CANCELED, ENDED])
+    def test_is_told_from_another_event_with_the_same_data(self, tmp_path: Path, event: lc.Event) -> None:
+        path = tmp_path / "log.jsonl"
+        update = self.lines(record(3, REPEATED))
+        other = update.replace(b".counts_updated.", b"." + event.tag.encode() + b".")
+        body = other[:-21] + b"}"
+        other = body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+        path.write_bytes(self.lines(record(1, CREATED), record(2, REPEATED)) + other)
+        assert [one.rule.id for one in lc.audit(log.read(path))] == ["wire"]
+
+    def test_of_an_id_that_has_to_be_encoded_is_judged_by_its_source(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        events = (attrs.evolve(CREATED, id="a%41"), REPEATED, REPEATED)
+        good = self.lines(*records(events, "a%41"))
+        path.write_bytes(good)
+        assert lc.replay(log.read(path)).findings == ()
+        body = good.splitlines()[-1][:-20].replace(b"a%2541", b"a%41") + b"}"
+        bad = body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+        path.write_bytes(b"".join(good.splitlines(keepends=True)[:-1]) + bad)
+        assert [one.rule.id for one in lc.audit(log.read(path))] == ["wire"]
