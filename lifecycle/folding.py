@@ -16,6 +16,7 @@ from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, Profile, Tier, Violation
 
 _NOTHING: frozenset[Tier] = frozenset()
+_NO_STEPS = Steps()
 
 
 def evolve(batch: MessageBatch | None, event: Event, *, profile: Profile = LAWS) -> MessageBatch:
@@ -96,36 +97,34 @@ def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profil
     if profile.__class__ is not Profile:
         check_type("profile", profile, Profile)
     table = steps(profile.enforced)
-    # While the batch keeps the laws it lives in `state`, which the fused steps change; else in `batch`.
-    batch, legal = start, table[None]
-    state: State | None = State()
+    state, legal, batch = State(), table[None], start
     if start is not None:
         check_type(name, start, MessageBatch)
         state, legal = _enter(start, table)
     version = 0
     for event in events:
         version += 1
-        if state is not None:
-            step = legal.get(event.__class__)
-            if step is not None:
-                following = step(state, event)
-                if following is not None:
-                    legal = following
-                    continue
-            if version > 1:
-                batch = None if legal.phase is None else state.batch(legal.phase)
+        try:
+            following = legal[event.__class__](state, event)
+        except KeyError:
+            following = None
+        if following is not None:
+            legal = following
+            continue
+        if version > 1 and legal is not _NO_STEPS:
+            batch = None if legal.phase is None else state.batch(legal.phase)
         batch = evolve_carefully(batch, event, profile.enforced, version if name == "start" else None)
         state, legal = _enter(batch, table)
-    if version and state is not None:
+    if version and legal is not _NO_STEPS:
         return state.batch(cast(Phase, legal.phase))
     if batch is None:
         raise EmptyStream
     return batch
 
 
-def _enter(batch: MessageBatch, table: Mapping[Phase | None, Steps]) -> tuple[State | None, Steps]:
-    """The state and the legal steps of *batch*, if it keeps the laws that fused steps rely on."""
-    return (State.of(batch), table[batch.phase]) if is_clean(LAWS.tiers)(batch) else (None, table[None])
+def _enter(batch: MessageBatch, table: Mapping[Phase | None, Steps]) -> tuple[State, Steps]:
+    """The state and the legal steps of *batch*: none if it breaks a law, for the fused steps rely on all of them."""
+    return State.of(batch), table[batch.phase] if is_clean(LAWS.tiers)(batch) else _NO_STEPS
 
 
 def evolve_carefully(

@@ -12,6 +12,7 @@ trying them.  A rule that the event cannot break comes out as False and is left 
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
@@ -242,7 +243,7 @@ def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[a
         before["status"] = STATUS[phase].name
         facts |= {before[field]: fact for field, fact in _facts(phase).items()}
     after["status"] = STATUS[TRANSITIONS[phase, tag]].name
-    found = []
+    found: list[ast.expr] = []
     for rule in rules_of(tiers, Scope.BATCH):
         if phase is not None and all(after.get(name) == before.get(name) for name in _names_in(rule)):
             continue
@@ -256,7 +257,43 @@ def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[a
         for rule in rules_of(tiers, Scope.STEP):
             if rule.id != "T1":  # the table of steps is T1
                 found += _alternatives(_smaller(rule, both, facts)).values()
-    return [node for node in found if _known(node) is not False]
+    found = [node for node in found if _known(node) is not False]
+    return found if phase is None else _without_implied(found, _kept(phase))
+
+
+@cache
+def _kept(phase: Phase) -> frozenset[str]:
+    """The alternatives that are false of a lawful batch in *phase*, as text."""
+    names = _names_before() | {"status": STATUS[phase].name}
+    facts = {"None": _NONE} | {names[field]: fact for field, fact in _facts(phase).items()}
+    return frozenset(
+        text for rule in rules_of([Tier.LAW], Scope.BATCH) for text in _alternatives(_smaller(rule, names, facts))
+    )
+
+
+def _without_implied(conditions: list[ast.expr], kept: frozenset[str]) -> list[ast.expr]:
+    """
+    Leave out each condition that is true only where another is.
+
+    Args:
+        conditions: Those that are looked for.
+        kept: What was false of the batch before, as text.
+
+    ``new < 0`` is true only if ``new < old``, for ``old < 0`` was false; and ``new < created`` only if ``new < ended``,
+    for ``ended < created`` was false.
+    """
+    left = {ast.unparse(node): node for node in conditions}
+    for text in list(left):
+        bounds = (node for other, node in left.items() if other != text)
+        if any(
+            re.sub(rf"(?<![\w.]){re.escape(_text(new))}(?![\w.])", _text(old), text) in kept
+            for bound in bounds
+            if isinstance(bound, ast.Compare) and isinstance(bound.ops[0], ast.Lt)
+            for new, old in [(bound.left, bound.comparators[0])]
+            if _text(new) in text
+        ):
+            del left[text]
+    return list(left.values())
 
 
 class _Localise(ast.NodeTransformer):
@@ -282,14 +319,15 @@ def _step(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> str:
     effects = EFFECTS[tag]
     loads, test = _fused(_conditions(tiers, phase, tag))
     lines = ["def step(state, event):"]
-    if "counts" in effects:
-        lines.append(f"    counts = {effects['counts']}")
-        if phase is not None:
-            lines.append("    old = state.counts")
+    if "counts" in effects and phase is not None:
+        lines += [f"    counts = {effects['counts']}", "    old = state.counts"]
     lines += [f"    {load}" for load in loads]
     if test:
         lines += [f"    if {test}:", "        return None"]
-    lines += [f"    state.{name} = {'counts' if name == 'counts' else text}" for name, text in effects.items()]
+    read = {text: name for name, text in (load.split(" = ") for load in loads)}
+    if phase is not None:
+        read[effects.get("counts", "")] = "counts"
+    lines += [f"    state.{name} = {read.get(text, text)}" for name, text in effects.items()]
     lines.append("    return following")
     return "\n".join(lines)
 

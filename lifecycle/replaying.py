@@ -286,10 +286,11 @@ class Reducer:
         """`add` for an envelope that is next in its stream. False if it is not plainly legal: then nothing changed."""
         try:
             event = wire.decode_data(record)
+            content = wire.SETTLE[event.__class__](event)
         except wire.REFUSED:
             return False
-        batch_id, step, content = record.subject, stream.legal.get(event.__class__), wire.settle(event)
-        if step is None or content is None or "%" in batch_id or (stream.version == 0 and event.id != batch_id):
+        batch_id, step = record.subject, stream.legal.get(event.__class__)
+        if step is None or "%" in batch_id or (stream.version == 0 and event.id != batch_id):
             return False
         following = step(stream, event)
         if following is None:
