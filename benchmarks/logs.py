@@ -3,7 +3,8 @@ A log against the bare decoding of its lines: ``python -m benchmarks.logs [EVENT
 
 The yardstick decodes each line into one msgspec struct, garbage collection off, and does nothing else.  Ours is the
 whole of ``lifecycle audit`` over the same file, as a process of its own, start-up included: CPU seconds of both, in
-turn, and the median of the ratios.  Then the peak memory of an audit, for two logs of as many live streams.
+turn, and the median of the ratios, for logs with few and with many live streams: the more there are, the more of each
+record's time is waiting for memory.  The peak memory of an audit is shown for two logs of as many live streams.
 """
 
 import gc
@@ -55,7 +56,7 @@ def lifecycle(*arguments: str, stdout: Path) -> tuple[float, int]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
-def generate(folder: Path, events: int, interleave: int = 8) -> Path:
+def generate(folder: Path, events: int, interleave: int) -> Path:
     """A legal log."""
     path = folder / f"{events}-{interleave}.jsonl"
     lifecycle("generate", "--events", str(events), "--seed", "1", "--interleave", str(interleave), stdout=path)
@@ -63,25 +64,28 @@ def generate(folder: Path, events: int, interleave: int = 8) -> Path:
 
 
 def main(events: int = 1_000_000, rounds: int = 5) -> None:
-    """Print the ratio and the memory."""
+    """Print the memory and the ratios."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Memory first: a child begins with the size of its parent.
         for count in (events, 5 * events):
-            longer = generate(folder, count)
-            _, memory = lifecycle("audit", "--profile", "hosted", str(longer), stdout=folder / "out")
-            print(f"peak memory for {count:,} events of as many live streams: {memory / 1024:.1f} MiB")
-            longer.unlink()
-
-        path = generate(folder, events)
-        pairs = []
-        for _ in range(rounds):
-            ours, memory = lifecycle("audit", "--profile", "hosted", str(path), stdout=folder / "out")
-            pairs.append((ours, decode_only(path), memory))
-        ratio = statistics.median(ours / theirs for ours, theirs, _ in pairs)
-        ours, theirs = (statistics.median(column) for column in list(zip(*pairs, strict=True))[:2])
-        print(f"audit of {events:,} events: {ours:.2f} s, decoding alone {theirs:.2f} s, ratio {ratio:.2f}")
-        print(f"({ours / events * 1e6:.2f} and {theirs / events * 1e6:.2f} us an event)")
+            path = generate(folder, count, 1000)
+            _, memory = lifecycle("audit", "--profile", "hosted", str(path), stdout=folder / "out")
+            path.unlink()
+            print(f"peak memory for {count:,} events of 1,000 live streams: {memory / 1024:.1f} MiB")
+        for interleave in (100, 1000, 10_000):  # the last is what `generate` makes of as many events by itself
+            path = generate(folder, events, interleave)
+            pairs = []
+            for _ in range(rounds):
+                ours, _ = lifecycle("audit", "--profile", "hosted", str(path), stdout=folder / "out")
+                pairs.append((ours, decode_only(path)))
+            path.unlink()
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            ours, theirs = (statistics.median(column) / events * 1e6 for column in zip(*pairs, strict=True))
+            print(
+                f"audit of {events:,} events, {interleave:,} live streams:"
+                f" {ours:.2f} us an event, decoding alone {theirs:.2f} us, ratio {ratio:.2f}"
+            )
 
 
 if __name__ == "__main__":
