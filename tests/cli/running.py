@@ -1,6 +1,12 @@
-"""The command line, started as a user starts it: in a process of its own, on pipes or on a terminal."""
+"""
+Ways to run a command: in this process, in one of its own, on a terminal.
+
+Starting Python takes many times longer than most commands. What needs a process of its own (pipes that close, signals,
+full disks, exit statuses, terminals) gets one; whatever is said of a command's words and statuses alone is tried here.
+"""
 
 import contextlib
+import io
 import os
 import pty
 import re
@@ -13,7 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lifecycle import __main__ as program
+
 GOLDEN = Path(__file__).parent / "golden"
+
+PATIENT = 300
+"""Seconds: more than any command takes, on whatever machine. Nothing waits so long unless it hangs."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """What rich sends to a terminal beside text."""
@@ -33,13 +46,39 @@ def interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def lifecycle(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **more: Any) -> tuple[int, str, str]:
-    """Run a command on pipes. Returns status, stdout and stderr."""
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+def lifecycle(*arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run a command in this process, with streams that are no terminals. Returns status, stdout and stderr."""
+    out, err = io.BytesIO(), io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("NO_COLOR", raising=False)
+        patch.setenv("COLUMNS", "80")  # or else the terminal of whoever runs the tests would count
+        if cwd is not None:
+            patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["lifecycle", *arguments])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        patch.setattr(sys, "stdout", io.TextIOWrapper(out, "utf-8"))
+        patch.setattr(sys, "stderr", io.TextIOWrapper(err, "utf-8", "backslashreplace"))
+        status = program.main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return status, out.getvalue().decode(), err.getvalue().decode()
+
+
+def started(
+    *arguments: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, cwd: Path | None = None, **more: str
+) -> tuple[int, str, str]:
+    """Run a command in a process of its own, with *more* in its environment. Returns status, stdout and stderr."""
     done = subprocess.run(
-        command(*arguments), input=stdin, cwd=cwd, env=environment(), timeout=120, check=False, **streams
+        command(*arguments),
+        input=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=environment(**more),
+        timeout=PATIENT,
+        check=False,
     )
-    return done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode()
+    return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
 
 
 class Terminal:
@@ -47,19 +86,24 @@ class Terminal:
     A command on a real terminal of *width* columns.
 
     Args:
-        arguments: The command's.
+        arguments: The command's. Its input is a pipe that stays open.
         width: In columns.
-        stdin: Where its input comes from; a pipe that stays open by default.
-        stdout: Where its data go; the terminal by default.
+        patience: Seconds until it shows a progress bar; by default there is none, however slow the machine.
     """
 
-    def __init__(self, *arguments: str, width: int = 80, cwd: Path | None = None, stdout: int | None = None) -> None:
+    def __init__(
+        self, *arguments: str, width: int = 80, cwd: Path | None = None, patience: float = 2 * PATIENT
+    ) -> None:
+        code = (
+            f"import sys; from lifecycle.cli import output; output._PATIENCE = {patience};"
+            "from lifecycle.__main__ import main; sys.exit(main())"
+        )
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (50, width))
         self.process = subprocess.Popen(
-            command(*arguments),
+            [sys.executable, "-c", code, *arguments],
             stdin=subprocess.PIPE,
-            stdout=theirs if stdout is None else stdout,
+            stdout=theirs,
             stderr=theirs,
             cwd=cwd,
             env=environment(),
@@ -83,13 +127,13 @@ class Terminal:
         while self._read():
             pass
         os.close(self._ours)
-        status = self.process.wait(timeout=60)
+        status = self.process.wait(timeout=PATIENT)
         self.process.stdin.close()
         return status
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._ours], [], [], 60)
-        assert ready, f"nothing came for a minute after {self.text!r}"
+        ready, _, _ = select.select([self._ours], [], [], PATIENT)
+        assert ready, f"nothing came after {self.text!r}"
         with contextlib.suppress(OSError):  # EIO: the other side is closed
             if data := os.read(self._ours, 65536):
                 self.raw += data.decode(errors="replace")

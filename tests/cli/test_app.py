@@ -3,10 +3,10 @@
 import gc
 import gzip
 import io
-import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from lifecycle import __main__ as program
 from lifecycle.cli import app
-from tests.cli.running import GOLDEN, Terminal, command, environment, interruptible, lifecycle
+from tests.cli.running import GOLDEN, PATIENT, Terminal, command, environment, interruptible, lifecycle, started
 
 COMMANDS = ["replay", "audit", "check", "show", "explain", "machine", "generate", "completion"]
 READERS = [["replay"], ["audit"], ["check"], ["audit", "--format", "json"], ["check", "--format", "jsonl"]]
@@ -62,7 +62,7 @@ class TestHelp:
 
     def test_bash_takes_the_script(self) -> None:
         _, script, _ = lifecycle("completion", "bash")
-        subprocess.run(["bash", "-n"], input=script.encode(), check=True, timeout=60)
+        subprocess.run(["bash", "-n"], input=script.encode(), check=True, timeout=PATIENT)
 
 
 class TestUsage:
@@ -136,18 +136,18 @@ class TestStandardInput:
 
     @pytest.mark.parametrize("arguments", [["audit", "-"], ["audit", "-", "--profile", "laws"], ["audit", "--", "-"]])
     def test_a_hyphen_is_standard_input(self, arguments: list[str]) -> None:
-        status, out, _ = lifecycle(*arguments, stdin=Path(NIGHT).read_bytes())
+        status, out, _ = started(*arguments, stdin=Path(NIGHT).read_bytes())
         assert status == 1
         named = (GOLDEN / "audit-laws.txt").read_text().replace("night.jsonl:", "-:")
         assert [line.split() for line in out.splitlines()] == [line.split() for line in named.splitlines()]
 
     def test_snapshots_come_from_it_too(self) -> None:
-        status, out, _ = lifecycle("check", "-", stdin=(GOLDEN / "page.json").read_bytes())
+        status, out, _ = started("check", "-", stdin=(GOLDEN / "page.json").read_bytes())
         assert status == 1
         assert "-[0]" in out
 
     def test_it_may_be_compressed(self) -> None:
-        status, out, _ = lifecycle("replay", "-", stdin=gzip.compress(Path(NIGHT).read_bytes()), cwd=GOLDEN)
+        status, out, _ = started("replay", "-", stdin=gzip.compress(Path(NIGHT).read_bytes()), cwd=GOLDEN)
         assert status == 1
         assert out == lifecycle("replay", NIGHT)[1]
 
@@ -163,7 +163,7 @@ class TestStandardInput:
         done = subprocess.run(
             ["sh", "-c", '"$@" <&-', "sh", *command(name, "-")],
             capture_output=True,
-            timeout=60,
+            timeout=PATIENT,
             check=False,
             env=environment(),
         )
@@ -244,17 +244,31 @@ class TestFilesThatCannotBeRead:
         assert status == 1
         assert "Traceback" not in err
 
-    @pytest.mark.parametrize("name", ["audit", "check"])
-    def test_a_line_of_two_gigabytes_is_refused_without_being_held(self, name: str, tmp_path: Path) -> None:
-        resource = pytest.importorskip("resource")
+    @pytest.fixture
+    def long_line(self, tmp_path: Path) -> Iterator[Path]:
+        """A file that holds one line of half a gigabyte; it takes no room on the disk."""
         path = tmp_path / "long"
         with path.open("wb") as file:
-            file.truncate(2 << 30)  # it takes no room on the disk
-        status, out, err = lifecycle(name, "--format", "jsonl", str(path))
+            file.truncate(512 << 20)
+        yield path
         path.unlink()
-        assert (status, err, out.count('"rule":"wire"')) == (1, "", 1)
-        assert "over the limit" in out
-        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 600_000  # KiB, of the largest child so far
+
+    @staticmethod
+    def with_little_memory(*words: str) -> subprocess.CompletedProcess[bytes]:
+        script = ["sh", "-c", 'ulimit -v 400000 && exec "$@"', "sh", *words]  # KiB
+        return subprocess.run(script, capture_output=True, timeout=PATIENT, check=False, env=environment())
+
+    @pytest.mark.parametrize("name", ["audit", "check"])
+    def test_a_line_that_would_not_fit_into_memory_is_refused(self, name: str, long_line: Path) -> None:
+        done = self.with_little_memory(*command(name, "--format", "jsonl", str(long_line)))
+        assert (done.returncode, done.stderr, done.stdout.count(b'"rule":"wire"')) == (1, b"", 1)
+        assert b"over the limit" in done.stdout
+
+    def test_who_holds_such_a_line_fails(self, long_line: Path) -> None:
+        """The negative control: the limit is one."""
+        code = "import sys; open(sys.argv[1], 'rb').read()"
+        done = self.with_little_memory(sys.executable, "-c", code, str(long_line))
+        assert (done.returncode, b"MemoryError" in done.stderr) == (1, True)
 
 
 class TestOutputThatCannotBeWritten:
@@ -275,7 +289,7 @@ class TestOutputThatCannotBeWritten:
     )
     def test_a_full_disk(self, arguments: list[str]) -> None:
         with Path("/dev/full").open("wb") as full:
-            status, _, err = lifecycle(*arguments, stdout=full)
+            status, _, err = started(*arguments, stdout=full)
         assert status == 3
         assert "lifecycle: standard output cannot be written: No space left on device\n" in err
         assert "Traceback" not in err
@@ -285,7 +299,7 @@ class TestOutputThatCannotBeWritten:
         done = subprocess.run(
             ["sh", "-c", '"$@" >&-', "sh", *command("machine")],
             capture_output=True,
-            timeout=60,
+            timeout=PATIENT,
             check=False,
             env=environment(),
         )
@@ -296,7 +310,7 @@ class TestOutputThatCannotBeWritten:
         done = subprocess.run(
             ["sh", "-c", '"$@" 2>&-', "sh", *command("replay", NIGHT)],
             capture_output=True,
-            timeout=60,
+            timeout=PATIENT,
             check=False,
             env=environment(),
         )
@@ -323,25 +337,19 @@ class TestOutputThatCannotBeWritten:
         process.stdout.close()
         said = process.stderr.read().decode()
         process.stderr.close()
-        assert process.wait(timeout=60) == status
+        assert process.wait(timeout=PATIENT) == status
         assert "Traceback" not in said
         assert "BrokenPipe" not in said
 
     def test_a_terminal_without_unicode_gets_escapes(self) -> None:
-        done = subprocess.run(
-            command("explain", "B7"),
-            capture_output=True,
-            timeout=60,
-            check=False,
-            env=environment(PYTHONIOENCODING="ascii"),
-        )
-        assert done.returncode == 0
-        assert rb"\u2192" in done.stdout
+        status, out, _ = started("explain", "B7", PYTHONIOENCODING="ascii")
+        assert status == 0
+        assert r"\u2192" in out
 
 
 class TestInterruption:
     def test_ctrl_c_is_told_in_one_line(self) -> None:
-        terminal = Terminal("check", "-", width=80)
+        terminal = Terminal("check", "-", patience=0)
         terminal.wait_for("check ━")
         assert terminal.finish(interrupt=True) == 130
 
@@ -356,7 +364,7 @@ class TestInterruption:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENT)
         assert (process.returncode, said) == (130, b"lifecycle: interrupted\n")
 
     def test_while_it_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +379,7 @@ class TestTheExtra:
     @pytest.mark.parametrize("missing", ["cyclopts", "rich"])
     def test_without_it_one_sentence_says_what_to_install(self, missing: str) -> None:
         code = f"import sys; sys.modules[{missing!r}] = None; from lifecycle.__main__ import main; sys.exit(main())"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENT, check=False)
         assert done.returncode == 2
         assert done.stderr == b"lifecycle: the command line needs more: pip install 'lifecycle[cli]'\n"
 
@@ -393,7 +401,7 @@ class TestTheExtra:
             "assert not {name for name in sys.modules if name.partition('.')[0] == 'rich'}; sys.exit(status)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code, "audit", NIGHT], capture_output=True, timeout=60, check=False
+            [sys.executable, "-c", code, "audit", NIGHT], capture_output=True, timeout=PATIENT, check=False
         )
         assert (done.returncode, done.stderr) == (1, b"")
 
@@ -444,13 +452,12 @@ class TestTheProcess:
         monkeypatch.setattr(sys, "stdout", None)
         assert app.run(["machine"]) == 3
 
+    def test_help_where_stdout_is_closed_is_no_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdout", None)
+        assert app.run(["--help"]) == 0
+
     def test_the_module_runs_as_a_program(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "lifecycle", "machine"],
-            capture_output=True,
-            timeout=60,
-            check=False,
-            env=environment(),
-        )
-        assert done.returncode == 0
-        assert os.linesep.encode() in done.stdout
+        assert started("machine") == (0, (GOLDEN / "machine.txt").read_text(), "")
+
+    def test_its_status_is_that_of_the_command(self) -> None:
+        assert [started(*words)[0] for words in (["audit", NIGHT], ["adit"], ["audit", "missing"])] == [1, 2, 3]

@@ -11,7 +11,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle import wire
-from tests.cli.running import command, environment, lifecycle
+from tests.cli.running import PATIENT, lifecycle, started
 
 
 def generate(events: int, seed: int, *more: str) -> tuple[list[bytes], list[str]]:
@@ -61,10 +61,7 @@ class TestALegalLog:
     @pytest.mark.parametrize("hash_seed", ["0", "1", "random"])
     def test_the_order_of_hashes_does_not(self, hash_seed: str) -> None:
         arguments = ["generate", "--events", "300", "--seed", "7", "--faults", "0.3"]
-        done = subprocess.run(
-            command(*arguments), capture_output=True, check=True, timeout=60, env=environment(PYTHONHASHSEED=hash_seed)
-        )
-        assert (0, done.stdout.decode(), done.stderr.decode()) == lifecycle(*arguments)
+        assert started(*arguments, PYTHONHASHSEED=hash_seed) == lifecycle(*arguments)
 
     def test_so_many_batches_are_alive_at_a_time(self) -> None:
         lines, _ = generate(3000, 8, "--interleave", "5")
@@ -116,5 +113,5 @@ class TestFaults:
             "import sys; sys.stderr = None; from lifecycle.cli.app import run;"
             "sys.exit(run(['generate', '--events', '50', '--seed', '1', '--faults', '1']))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENT, check=False)
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 50)

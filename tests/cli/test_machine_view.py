@@ -7,6 +7,7 @@ import sys
 import lifecycle as lc
 from lifecycle.cli import machine_view
 from lifecycle.cli.output import NOTHING
+from tests.cli.running import PATIENT
 
 
 def test_the_table_has_each_arrow_once_and_no_other() -> None:
@@ -32,4 +33,4 @@ def test_they_can_be_had_without_the_libraries_of_the_command_line() -> None:
         "import sys; sys.modules['rich'] = sys.modules['cyclopts'] = None;"
         "from lifecycle.cli.machine_view import arrow_table, mermaid; arrow_table(); mermaid()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENT)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.cli import output
-from tests.cli.running import GOLDEN, Terminal, lifecycle, lines_of, on_terminal
+from tests.cli.running import GOLDEN, PATIENT, Terminal, lifecycle, lines_of, on_terminal
 
 
 class TestSafeText:
@@ -216,14 +217,14 @@ class Screen(io.StringIO):
 
 class TestProgress:
     def test_a_job_of_more_than_a_second_shows_a_bar_which_goes_away(self) -> None:
-        terminal = Terminal("audit", "-", width=80)
+        terminal = Terminal("audit", "-", patience=output._PATIENCE)
         terminal.wait_for("audit ━")
         assert terminal.finish() == 0
         assert terminal.text.splitlines()[-1].strip() == "0 events of 0 batches: no findings"
         assert "\x1b[2K" in terminal.raw
 
     def test_a_life_is_shown_when_the_bar_has_gone(self) -> None:
-        terminal = Terminal("show", "-", "msgbatch_01AJwnfRphh7POGhsGPHpBVU", width=80)
+        terminal = Terminal("show", "-", "msgbatch_01AJwnfRphh7POGhsGPHpBVU", patience=0)
         assert terminal.process.stdin is not None
         terminal.process.stdin.write(lines_of(GOLDEN / "night.jsonl", range(1, 10)))
         terminal.process.stdin.flush()
@@ -231,12 +232,16 @@ class TestProgress:
         assert terminal.finish() == 1
         assert "the batch is in_progress; " in terminal.text.splitlines()[-1]
 
-    def test_a_quick_job_shows_none(self) -> None:
-        _, text = on_terminal("audit", "night.jsonl", width=200, cwd=GOLDEN)
-        assert "━" not in text
+    def test_a_quick_job_shows_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen = Screen()
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setattr(output, "_PATIENCE", PATIENT)  # any job is quick, on whatever machine
+        with output.progress("work", lambda: 1, 2, "bytes", streams=False):
+            pass
+        assert screen.getvalue() == ""
 
     def test_an_interrupt_takes_the_bar_away(self) -> None:
-        terminal = Terminal("replay", "-", width=80)
+        terminal = Terminal("replay", "-", patience=0)
         terminal.wait_for("replay ━")
         assert terminal.finish(interrupt=True) == 130
         assert terminal.text.rstrip().endswith("lifecycle: interrupted")
@@ -269,11 +274,19 @@ class TestProgress:
         monkeypatch.setattr(sys, "stderr", screen)
         monkeypatch.setattr(sys, "stdout", screen)
         monkeypatch.setattr(output, "_PATIENCE", 0)
-        for streams in (False, True):
-            screen.truncate(0)
-            with output.progress("work", lambda: 1, 2, "bytes", streams=streams):
-                pass
-            assert ("work" in screen.getvalue()) is not streams
+        asked = threading.Event()
+
+        def done() -> int:
+            asked.set()
+            return 1
+
+        before = threading.active_count()
+        with output.progress("work", done, 2, "bytes", streams=True):
+            assert threading.active_count() == before  # nobody is there to ask
+        assert not asked.is_set()
+        with output.progress("work", done, 2, "bytes", streams=False):
+            assert asked.wait(PATIENT)
+        assert "work" in screen.getvalue()
 
     def test_there_is_none_without_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
         with output.progress("work", lambda: 1, 2, "bytes", streams=False):
