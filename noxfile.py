@@ -3,6 +3,10 @@ The checks of this project.
 
 `nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench` and `nox -s fuzz` are asked for by name.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
+No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
+the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
+says what it tried.  HYPOTHESIS_PROFILE asks for one profile everywhere.
+The first session that fails ends the run: so what failed is said last (--no-stop-on-first-error goes on).
 Arguments after `--` go on to pytest, to the benchmarks or to the fuzzer: `nox -s tests-3.12 -- -k fold`.
 """
 
@@ -19,6 +23,7 @@ from packaging.requirements import Requirement
 nox.needs_version = ">=2025.5.1"  # nox.project.dependency_groups, so that an old pip will do
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
+nox.options.stop_on_first_error = True
 nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "docs"]
 
 ROOT = Path(__file__).resolve().parent
@@ -39,7 +44,7 @@ def _starts(executable: Path) -> str | None:
     """The version of *executable*; None if it is no final CPython or does not start, as a shim may not."""
     try:
         answer = subprocess.run(
-            [executable, "-c", _PROBE], capture_output=True, check=True, text=True, timeout=30, cwd="/"
+            [executable, "-c", _PROBE], capture_output=True, check=True, text=True, timeout=120, cwd="/"
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -68,7 +73,7 @@ INTERPRETERS = _interpreters()
 if not INTERPRETERS:
     raise SystemExit(f"no Python 3.{LOWEST_MINOR} or later was found, neither on PATH nor in pyenv")
 PYTHONS = list(INTERPRETERS)
-OLDEST = PYTHONS[0]
+OLDEST, NEWEST = PYTHONS[0], PYTHONS[-1]
 for _version, _executable in INTERPRETERS.values():
     if shutil.which(_executable.name) != str(_executable):  # nox would not find it, or would find a dead shim
         os.environ["PATH"] = os.pathsep.join([str(_executable.parent), os.environ["PATH"]])
@@ -112,13 +117,14 @@ def _outside(session: nox.Session, *folders: str) -> Path:
     return here
 
 
-def _pytest(session: nox.Session, *arguments: str, coverage: bool = False) -> None:
+def _pytest(session: nox.Session, *arguments: str, profile: str = "brief", coverage: bool = False) -> None:
     here = _outside(session)
     # tests/conftest.py refuses to run if `lifecycle` then comes from anywhere but site-packages.
     env = {"LIFECYCLE_TESTS_INSTALLED": "1", "COVERAGE_FILE": str(here / "coverage" / "data")}
+    env |= {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", profile)}
     config = f"--config-file={ROOT / 'pyproject.toml'}"
     pytest = ["pytest", config, f"--rootdir={ROOT}", *arguments, *session.posargs]
-    pytest += [] if session.posargs else ["-n", "logical", "--maxprocesses", "8"]
+    pytest += [] if session.posargs else ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
     if not coverage:
         session.run("python", "-m", *pytest, env=env)
         return
@@ -158,6 +164,7 @@ def tests(session: nox.Session) -> None:
         session,
         f"--ignore={ROOT / 'tests' / 'docs'}",
         str(ROOT / "tests"),
+        profile="ci" if session.python == NEWEST else "brief",
         coverage=session.python == OLDEST and not session.posargs,
     )
 

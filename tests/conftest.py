@@ -1,7 +1,9 @@
 """
 What all tests share: how hard Hypothesis works, and that an installed package is what they test.
 
-The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default) or `nightly`.
+The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default), `brief` or `nightly`. `brief` is for
+another interpreter where `ci` runs on one: no less is tested, but fewer examples of it, and the smaller batches of the
+oracle.
 """
 
 import os
@@ -15,8 +17,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "ci", derandomize=False, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("brief", settings.get_profile("ci"), max_examples=50)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+settings.load_profile(PROFILE)
 
 
 def _origin() -> Path:
@@ -31,6 +35,19 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"`lifecycle` was imported from {_origin()}, not from the installed wheel")
 
 
-def pytest_report_header() -> str:
-    """Show which copy of the package is tested."""
-    return f"lifecycle: {_origin()}"
+def pytest_report_header() -> list[str]:
+    """Show which copy of the package is tested, and how hard."""
+    return [f"lifecycle: {_origin()}", f"profile: {PROFILE} ({settings().max_examples} examples)"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was "tried" (`record_property`) by the tests that passed; the workers of xdist cannot print it."""
+    tried = sorted(
+        str(value)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "tried"
+    )
+    if tried:
+        terminalreporter.section("tried, without a disagreement")
+        terminalreporter.write("".join(f"{line}\n" for line in tried))
