@@ -10,6 +10,7 @@ from lifecycle.errors import (
     LifecycleError,
     LogError,
     RuleBroken,
+    SnapshotConflict,
     WireError,
 )
 from lifecycle.events import (
@@ -24,6 +25,8 @@ from lifecycle.events import (
 )
 from lifecycle.folding import check, evolve, fold
 from lifecycle.machine import TRANSITIONS
+from lifecycle.observing import observe
+from lifecycle.outcomes import Deadlines, Outcome, OutcomeKind, deadlines, outcome, progress
 from lifecycle.replaying import Finding, Report, audit, replay
 from lifecycle.rules import HOSTED, LAWS, RULES, Profile, Rule, Tier, Violation
 
@@ -37,6 +40,7 @@ __all__ = [
     "CountsUpdated",
     "Create",
     "Created",
+    "Deadlines",
     "Delete",
     "Deleted",
     "EmptyStream",
@@ -51,6 +55,8 @@ __all__ = [
     "LifecycleError",
     "LogError",
     "MessageBatch",
+    "Outcome",
+    "OutcomeKind",
     "Phase",
     "ProcessingStatus",
     "Profile",
@@ -61,14 +67,19 @@ __all__ = [
     "RequestCounts",
     "Rule",
     "RuleBroken",
+    "SnapshotConflict",
     "TRANSITIONS",
     "Tier",
     "Violation",
     "WireError",
     "audit",
     "check",
+    "deadlines",
     "decide",
     "evolve",
     "fold",
+    "observe",
+    "outcome",
+    "progress",
     "replay",
 ]

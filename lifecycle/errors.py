@@ -9,6 +9,7 @@ Every exception of the package, split by who must act.
     │   └── RuleBroken             the arrow exists, but what the event says cannot be
     ├── EmptyStream(ValueError)    the caller: nothing to fold
     ├── CommandRejected            the caller: not now; nothing was recorded
+    ├── SnapshotConflict           the server: two snapshots contradict each other
     ├── WireError(ValueError)      the sender
     └── LogError(ValueError)       the operator
 
@@ -109,6 +110,31 @@ class CommandRejected(LifecycleError):
     def __str__(self) -> str:
         answer = "" if self.http_status is None else f" The API answers {self.http_status} {self.error_type}."
         return f"{type(self.command).__name__} rejected ({self.rule.id}): {self.reason}. Nothing was recorded.{answer}"
+
+
+@attrs.frozen(eq=False)
+class SnapshotConflict(LifecycleError):
+    """A snapshot that cannot be, or that contradicts what is known of its batch. Ask the server; nothing changed."""
+
+    before: MessageBatch | None
+    """The batch as it is known; None if this is the first of it."""
+    snapshot: MessageBatch
+    """The refused snapshot."""
+    violations: tuple[Violation, ...]
+    """What the snapshot breaks on its own; if nothing, what it breaks as a later state of `before`. Never empty."""
+    stale_violations: tuple[Violation, ...] = ()
+    """Why it is no earlier state of `before` either; empty if it breaks something on its own."""
+
+    def __str__(self) -> str:
+        said = "; ".join(str(violation) for violation in self.violations)
+        if not self.stale_violations:
+            reason = f"the snapshot cannot be: {said}"
+        else:
+            rules = ", ".join(violation.rule.id for violation in self.stale_violations)
+            reason = (
+                f"the snapshot contradicts what is known. As a later state it breaks {said}. As an earlier one {rules}"
+            )
+        return f"batch {self.snapshot.id!r}: {reason}. Nothing changed; ask the server again."
 
 
 @attrs.frozen(eq=False)

@@ -8,13 +8,15 @@ drifted.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import lifecycle as lc
 from lifecycle.cli.machine_view import arrow_table, mermaid
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "specs" / "lifecycle.md")
+PAGES = (ROOT / "README.md", ROOT / "specs" / "lifecycle.md", ROOT / "specs" / "outcomes.md")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -30,8 +32,67 @@ def rules(letter: str) -> str:
     return table(("id", "tier", "rule", "source"), ((rule.id, rule.tier, rule.sentence, rule.source) for rule in found))
 
 
+BIRTH = datetime(2026, 1, 1, tzinfo=UTC)
+ENDED, ARCHIVED = BIRTH + timedelta(hours=1), BIRTH + timedelta(days=30)
+COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
+NONE = "–"  # noqa: RUF001 -- the project's sign for nothing
+
+
+def batch(phase: str, *counts: int) -> lc.MessageBatch:
+    """A batch in a phase, with five counts."""
+    running = phase in {"in_progress", "canceling"}
+    cancelled = phase == "canceling" or (counts[3] > 0 and not running)
+    return lc.MessageBatch(
+        "msgbatch_01",
+        lc.ProcessingStatus(phase if running else "ended"),
+        lc.RequestCounts(*counts),
+        BIRTH,
+        BIRTH + timedelta(hours=24),
+        ended_at=None if running else ENDED,
+        archived_at=ARCHIVED if phase == "archived" else None,
+        cancel_initiated_at=BIRTH if cancelled else None,
+        deleted_at=ARCHIVED if phase == "deleted" else None,
+    )
+
+
+EXAMPLES = (
+    batch("in_progress", 20, 0, 0, 0, 0),
+    batch("ended", 0, 20, 0, 0, 0),
+    batch("ended", 0, 0, 20, 0, 0),
+    batch("ended", 0, 0, 0, 20, 0),
+    batch("ended", 0, 0, 0, 0, 20),
+    batch("ended", 0, 5, 0, 15, 0),
+    batch("ended", 0, 0, 5, 15, 0),
+    batch("ended", 0, 0, 0, 0, 0),
+)
+"""A batch with each outcome."""
+
+
+def outcomes() -> str:
+    """Each outcome with an example and what to do."""
+    rows = []
+    for example in EXAMPLES:
+        found = lc.outcome(example)
+        counts = [(name, getattr(example.request_counts, name)) for name in COUNTS]
+        shown = ", ".join(f"{number} {name}" for name, number in counts if number) or "no requests"
+        rows.append((f"`{found}`", f"{example.phase}: {shown}", found.next_step))
+    return table(("outcome", "for example", "what to do"), rows)
+
+
+def states() -> str:
+    """The outcome of every state of a batch of four requests; a dash where the laws allow none."""
+    splits = [split for split in product(range(4, -1, -1), repeat=len(COUNTS)) if sum(split) == 4]
+    cells = [
+        [NONE if lc.check(state) else lc.outcome(state).kind for state in (batch(phase, *split) for phase in lc.Phase)]
+        for split in splits
+    ]
+    return table((*COUNTS, *lc.Phase), ((*map(str, split), *row) for split, row in zip(splits, cells, strict=True)))
+
+
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "arrows": arrow_table,
+    "outcomes": outcomes,
+    "states of four": states,
     "diagram": lambda: f"```mermaid\n{mermaid()}\n```",
     "rules batch": lambda: rules("B"),
     "rules step": lambda: rules("T"),

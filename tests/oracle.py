@@ -395,6 +395,83 @@ def decide(state: State | None, event: Event, profile: Profile) -> tuple[Event, 
     return None if after is None else (event,)
 
 
+# --- snapshots ----------------------------------------------------------------------------------------------
+
+
+def without_url(state: State) -> State:
+    return state._replace(url=None)
+
+
+class Ways:
+    """
+    Which states of a batch lead to which, by how many events: found by walking the arrows, each judged on its own.
+
+    *seeds* are where walks may begin (None is a batch that does not exist yet); *events* are all that can happen.
+    """
+
+    def __init__(self, seeds: Iterable[State | None], events: Iterable[Event], profile: Profile) -> None:
+        self.profile = profile
+        self._events = tuple(events)
+        self._next: dict[State | None, set[State]] = {}
+        waiting = list(seeds)
+        while waiting:
+            state = waiting.pop()
+            if state not in self._next:
+                after = {step(state, event, profile)[0] for event in self._events if self._has_arrow(state, event)}
+                self._next[state] = {found for found in after if found is not None and found != state}
+                waiting += self._next[state]
+        self.states = [state for state in self._next if state is not None]
+        self._found: dict[State | None, dict[State, tuple[int, set[str | None]]]] = {}
+
+    @staticmethod
+    def _has_arrow(state: State | None, event: Event) -> bool:
+        return (phase(state), event.tag) in ARROWS
+
+    def _reached(self, state: State | None) -> dict[State, tuple[int, set[str | None]]]:
+        """Each state that events lead to, less its URL: the fewest events, and the URLs that it can have then."""
+        if state not in self._found:
+            distances: dict[State | None, int] = {state: 0}
+            edge = [state]
+            while edge:
+                edge = list(dict.fromkeys(b for a in edge for b in self._next[a] if b not in distances))
+                distances |= dict.fromkeys(edge, max(distances.values()) + 1)
+            found: dict[State, tuple[int, set[str | None]]] = {}
+            for reached, distance in distances.items():
+                if reached is not None:
+                    fewest, urls = found.setdefault(without_url(reached), (distance, set()))
+                    found[without_url(reached)] = (min(fewest, distance), urls | {reached.url})
+            self._found[state] = found
+        return self._found[state]
+
+    def lead(self, start: State | None, goal: State) -> int | None:
+        """
+        How many events lead from one to the other; None if none do.
+
+        A difference in the URL alone does not count, unless T7 forbids it.
+        """
+        fewest, urls = self._reached(start).get(without_url(goal), (None, set()))
+        if "T7" in self.profile and not any(t7(goal._replace(url=url), goal) for url in urls):
+            return None
+        return fewest
+
+    def after(self, state: State) -> list[State]:
+        """The states that one event leads to."""
+        return sorted(self._next[state], key=repr)
+
+    def verdict(self, before: State | None, snapshot: State) -> tuple[str, int]:
+        """Equal, later, stale or conflict; and how many events a later snapshot tells of."""
+        if check(snapshot, self.profile) - ADVICE:
+            return "conflict", 0
+        forward = self.lead(before, snapshot)
+        if forward:
+            return "later", forward
+        if forward == 0:
+            return "equal", 0
+        if before is not None and self.lead(snapshot, before) is not None:
+            return "stale", 0
+        return "conflict", 0
+
+
 # --- many streams -------------------------------------------------------------------------------------------
 
 

@@ -40,3 +40,12 @@ def _body(row: dict[str, str]) -> bytes:
 def bodies() -> tuple[bytes, ...]:
     """Every different body, in the order of the rows, as the bytes that were recorded: compact, the keys in order."""
     return tuple(dict.fromkeys(map(_body, rows())))
+
+
+@cache
+def polls() -> dict[str, list[tuple[str, bytes]]]:
+    """Every answer about each batch, in order, repeats too: when it was seen, if the recording says, and its body."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for row in rows():
+        found.setdefault(row["batch"], []).append((row["observed_at"], _body(row)))
+    return found

@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import attrs
 import pytest
 
 import lifecycle as lc
@@ -23,6 +24,8 @@ ERRORS = [
     caught(lambda: lc.fold([])),
     caught(lambda: lc.decide(None, lc.Cancel(T))),
     caught(lambda: lc.decide(in_phase(lc.Phase.IN_PROGRESS), lc.Delete(T))),
+    caught(lambda: lc.observe(in_phase(lc.Phase.ENDED), attrs.evolve(lc.fold([CREATED]), id="msgbatch_02"))),
+    caught(lambda: lc.observe(None, attrs.evolve(lc.fold([CREATED]), archived_at=T))),
     lc.WireError((("$.id", "missing"), ("$.type", "missing"))),
     lc.LogError("a.jsonl", 3, "no record", (("$", "malformed"),)),
     lc.LogError("a.jsonl", None, "cannot be read"),
@@ -53,6 +56,7 @@ def test_an_error_can_be_raised_from_another_and_carry_notes(error: lc.Lifecycle
         (lc.RuleBroken, (lc.IllegalEvent, lc.LifecycleError)),
         (lc.EmptyStream, (lc.LifecycleError, ValueError)),
         (lc.CommandRejected, (lc.LifecycleError,)),
+        (lc.SnapshotConflict, (lc.LifecycleError,)),
         (lc.WireError, (lc.LifecycleError, ValueError)),
         (lc.LogError, (lc.LifecycleError, ValueError)),
     ],
