@@ -807,7 +807,7 @@ class _Reconciler:
 
     def take(self, first: int, rows: list[_Line | None]) -> None:
         """Take lines, the first of which has the number *first*."""
-        found = [row for row in rows if row]  # a struct is true
+        found = cast(list[_Line], rows if all(rows) else [row for row in rows if row])  # a struct is true
         others = [row for row in found if row.result.type != "succeeded"]
         self._tallies["succeeded"] += len(found) - len(others)
         for row in others:

@@ -178,6 +178,48 @@ def check(*files: Files, profile: ProfileOption = "laws", form: FormatOption = "
 
 
 @_command(
+    "lifecycle reconcile batch.json results.jsonl",
+    "lifecycle reconcile batch.json results.jsonl.gz --submitted requests.jsonl",
+    "lifecycle reconcile batch.json results.jsonl --submitted ids.txt --format jsonl",
+    "curl … | lifecycle reconcile batch.json -",
+)
+def reconcile(
+    batch: Annotated[
+        str, Parameter(name="BATCH", converter=_word, help="A snapshot of the batch, since it has ended.")
+    ],
+    results: Annotated[
+        str,
+        Parameter(
+            name="RESULTS",
+            converter=_word,
+            help="Its results, compressed with gzip or not; - is standard input. Nothing is fetched.",
+        ),
+    ],
+    /,
+    *,
+    submitted: Annotated[
+        str | None,
+        Parameter(
+            converter=_word,
+            help="The ids of its requests: a file with one id a line, the requests as JSON Lines or as an array, or "
+            "the body that created the batch; compressed or not; - is standard input.",
+        ),
+    ] = None,
+    form: FormatOption = "table",
+) -> int:
+    """
+    Hold a results file against its batch: is each request answered once, and which have to be sent again?
+
+    Finds lines that are no results and counts that are not those of the batch; with the submitted ids, missing,
+    duplicate and foreign ids too. Then lists the requests without an answer, and whether each may be sent again as it
+    is. Those are no findings: a file is clean if it agrees with its batch.
+    """
+    from lifecycle.cli import reconciling
+
+    return reconciling.reconcile(batch, results, submitted, form)
+
+
+@_command(
     "lifecycle show night.jsonl msgbatch_01",
     "lifecycle show january.jsonl february.jsonl msgbatch_01 --until 3",
     "lifecycle show night.jsonl -- -odd-id",
@@ -337,4 +379,4 @@ def _run(arguments: Sequence[str]) -> int:
     return CLEAN if status is None else int(status)
 
 
-_COMMANDS = frozenset({"replay", "audit", "check", "show", "explain", "machine", "generate", "completion"})
+_COMMANDS = frozenset({"replay", "audit", "check", "reconcile", "show", "explain", "machine", "generate", "completion"})
