@@ -632,8 +632,8 @@ def _no_constant(name: str) -> NoReturn:
     _refuse(f"malformed JSON: {name} is no JSON")
 
 
-# Numbers are of no interest here, and of thousands of digits no int can be made.
-_decode_any = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_no_constant).decode
+# Of thousands of digits no int can be made; no number is asked for here but to show it.
+_decode_any = json.JSONDecoder(parse_int=lambda digits: int(digits[:600]), parse_constant=_no_constant).decode
 
 
 def _parse(text: bytes) -> Any:

@@ -254,6 +254,17 @@ def test_what_is_no_result_is_refused_with_the_path_of_its_problem(name: str) ->
     assert len(str(error)) < 300
 
 
+def test_a_refusal_shows_what_stands_there() -> None:
+    _, errors = refused(b'{"custom_id":7,"result":[]}', b'{"custom_id":1.5,"result":{"type":{}}}')
+    assert [error.problems for error in errors] == [
+        (("$.custom_id", "expected text, got 7"), ("$.result", "expected an object, got an array")),
+        (
+            ("$.custom_id", "expected text, got 1.5"),
+            ("$.result.type", "expected one of succeeded, errored, canceled, expired, got an object"),
+        ),
+    ]
+
+
 def test_text_with_a_surrogate_is_no_utf_8() -> None:
     _, [error] = refused(GOOD.decode().replace('"a"', '"\ud800"'))
     assert error.line == 1

@@ -44,9 +44,11 @@ def reconcile(batch_path: str, results_path: str, submitted_path: str | None, fo
     check_paths([batch_path, results_path, *([] if submitted_path is None else [submitted_path])])
     total = check_paths([results_path])
     batch = _batch(batch_path)
+    status = FOUND  # if the reader of a pipe leaves before the end, it has been told of something
     with until_closed():
         with progress("reconcile", lambda: reading.bytes_read, total, "bytes", streams=form == "jsonl"):
             found = hold_against(batch, reading, submitted=submitted_path)
+        status = CLEAN if found.whole else FOUND
         if form == "jsonl":
             write_json_lines(_findings(found))
             write_json_lines(map(_retry, found.retries))
@@ -59,7 +61,7 @@ def reconcile(batch_path: str, results_path: str, submitted_path: str | None, fo
             table.finish()
             _write_retries(found)
             _write_summary(found)
-    return CLEAN if found.whole else FOUND
+    return status
 
 
 def _batch(path: str) -> MessageBatch:
