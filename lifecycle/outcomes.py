@@ -53,8 +53,11 @@ _NEXT: Mapping[OutcomeKind, str] = MappingProxyType(
         OutcomeKind.EMPTY: "Nothing is to be done. See to it that whoever creates batches does not create empty ones.",
     }
 )
-_GONE = " The results are gone: work with the copy that was kept; without one, all of it has to be sent again."
-_HAS_RESULTS = frozenset(OutcomeKind) - {OutcomeKind.PENDING, OutcomeKind.EMPTY}
+_GONE = (
+    "The results are gone from the server: work with the copy that was kept. Without one, what is still wanted goes"
+    " into a new batch."
+)
+_TAKES_RESULTS = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.ERRORED, OutcomeKind.PARTIAL, OutcomeKind.FAILED})
 
 
 @attrs.frozen
@@ -72,8 +75,9 @@ class Outcome:
     @property
     def next_step(self) -> str:
         """What its owner should do, for people."""
-        gone = _GONE if not self.results_available and self.kind in _HAS_RESULTS else ""
-        return _NEXT[self.kind] + gone
+        if self.kind in _TAKES_RESULTS and not self.results_available:
+            return _GONE
+        return _NEXT[self.kind]
 
 
 @attrs.frozen
