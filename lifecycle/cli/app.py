@@ -44,16 +44,11 @@ PROFILES: dict[ProfileName, Profile] = {"laws": LAWS, "hosted": HOSTED}
 _LOG_HELP = "An event log, compressed with gzip or not; - is standard input. Several are one log, in the order given."
 # For every argument that is repeated, cyclopts calls the converter once for each word.
 Logs = Annotated[Path, Parameter(name="LOG", required=True, converter=_word, help=_LOG_HELP)]
-Files = Annotated[
-    Path,
-    Parameter(
-        name="FILE",
-        required=True,
-        converter=_word,
-        help="Snapshots: one object, an array, a list page or JSON Lines, compressed with gzip or not; "
-        "- is standard input.",
-    ),
-]
+_SNAPSHOTS_HELP = (
+    "Snapshots: one object, an array, a list page or JSON Lines, compressed with gzip or not; - is standard input."
+)
+Files = Annotated[Path, Parameter(name="FILE", required=True, converter=_word, help=_SNAPSHOTS_HELP)]
+Polls = Annotated[Path, Parameter(name="POLLS", required=True, converter=_word, help=_SNAPSHOTS_HELP)]
 BatchId = Annotated[str | None, Parameter(converter=_word, help="Only this batch.")]
 Until = Annotated[
     str | None,
@@ -175,6 +170,66 @@ def check(*files: Files, profile: ProfileOption = "laws", form: FormatOption = "
     from lifecycle.cli import snapshots
 
     return snapshots.check(_names(files), PROFILES[profile], form)
+
+
+@_command(
+    "lifecycle observe polls.jsonl > night.jsonl",
+    "lifecycle observe monday.jsonl.gz tuesday.jsonl --profile hosted > week.jsonl",
+    "curl … | lifecycle observe -",
+)
+def observe(*polls: Polls, profile: ProfileOption = "laws") -> int:
+    """
+    Turn snapshots, as polling gave them, into a log of what happened.
+
+    Snapshots of any number of batches, which may repeat one another, skip phases and come late. A poll may say when it
+    was made: {"observed_at": "2025-01-29T14:25:41Z", "snapshot": {…}}, or with observed_at among the snapshot's own
+    keys. That becomes the time of the record; else it is the latest time of what the snapshot says has happened.
+
+    A snapshot that contradicts those before it is told on stderr and left out.
+    """
+    from lifecycle.cli import polls as commands
+
+    return commands.observe(_names(polls), PROFILES[profile])
+
+
+@_command(
+    "lifecycle diff yesterday.json today.json",
+    "lifecycle diff a.json b.json --profile hosted --format json",
+    "curl … | lifecycle diff known.json -",
+)
+def diff(
+    a: Annotated[Path, Parameter(name="A", converter=_word, help="A file with one snapshot: what is known.")],
+    b: Annotated[Path, Parameter(name="B", converter=_word, help="A file with one snapshot: what is shown.")],
+    /,
+    *,
+    profile: ProfileOption = "laws",
+    form: FormatOption = "table",
+) -> int:
+    """
+    Compare two snapshots of a batch: is B later than A, and by which events, or equal, stale, or a contradiction?
+
+    A contradiction makes the exit status 1, and what contradicts is told; a difference alone does not.
+    """
+    from lifecycle.cli import polls as commands
+
+    return commands.diff(os.fspath(a), os.fspath(b), PROFILES[profile], form)
+
+
+@_command(
+    "lifecycle outcome snapshots.jsonl",
+    "lifecycle outcome page.json --format jsonl",
+    "curl … | lifecycle outcome -",
+)
+def outcome(*files: Files, profile: ProfileOption = "laws", form: FormatOption = "table") -> int:
+    """
+    Say what each snapshot's batch amounts to, and what to do now.
+
+    One row a snapshot: pending, succeeded, errored, canceled, expired, partial, failed or empty. A snapshot that breaks
+    a rule has an outcome, too, but stderr tells that it cannot be.
+    """
+    from lifecycle.cli import polls as commands
+
+    return commands.outcome(_names(files), PROFILES[profile], form)
 
 
 @_command(
@@ -379,4 +434,6 @@ def _run(arguments: Sequence[str]) -> int:
     return CLEAN if status is None else int(status)
 
 
-_COMMANDS = frozenset({"replay", "audit", "check", "reconcile", "show", "explain", "machine", "generate", "completion"})
+_COMMANDS = frozenset({"replay", "audit", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
+    {"show", "explain", "machine", "generate", "completion"}
+)

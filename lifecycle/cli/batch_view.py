@@ -55,9 +55,9 @@ def changes(before: MessageBatch | None, after: MessageBatch) -> list[str]:
         new = getattr(after, name)
         if before is None:
             if new is not None:
-                found.append(f"{name}: {_value_text(new)}")
+                found.append(f"{name}: {value_text(new)}")
         elif (old := getattr(before, name)) != new:
-            found.append(f"{name}: {_value_text(old)} → {_value_text(new)}")
+            found.append(f"{name}: {value_text(old)} → {value_text(new)}")
     found += [
         f"{key}: unknown key"
         for key in (*after.extra, *(f"request_counts.{key}" for key in after.request_counts.extra))
@@ -65,7 +65,8 @@ def changes(before: MessageBatch | None, after: MessageBatch) -> list[str]:
     return found
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A field of a batch or an event, for people."""
     match value:
         case None:
             return NOTHING

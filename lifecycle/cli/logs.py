@@ -61,15 +61,24 @@ def parse_until(text: str | None) -> Until:
         if int(text) == 0:
             raise UsageError("--until: versions start at 1")
         return int(text)
+    time = parse_time(text)
+    if time is None:
+        raise UsageError(
+            "--until: expected a version such as 3, or a time with its offset such as 2025-01-29T14:24:59Z, "
+            f"got {text!r}"
+        )
+    return time
+
+
+def parse_time(text: str) -> datetime | None:
+    """An RFC 3339 time; a space for the ``T`` and no seconds are fine too. None for anything else."""
     match = _TIME.fullmatch(text)
     if match is not None:
         date, clock, fraction, offset = match.groups()
         with contextlib.suppress(ValueError, OverflowError):
             found = datetime.fromisoformat(f"{date}T{clock}{'' if len(clock) > 5 else ':00'}{offset.upper()}")
             return found.replace(microsecond=int(f"{fraction or '':0<6}"[:6])).astimezone(UTC)
-    raise UsageError(
-        f"--until: expected a version such as 3, or a time with its offset such as 2025-01-29T14:24:59Z, got {text!r}"
-    )
+    return None
 
 
 def check_paths(paths: Sequence[str]) -> int | None:

@@ -1,5 +1,5 @@
 """
-The command that reads snapshots: check. Each is judged alone.
+Reading snapshots, and the command that judges each alone: check.
 
 A file holds one object, an array, a list page, JSON Lines, or several objects one after the other.  Here the snapshots
 are only found and cut out; each is then read by `lifecycle.wire` from its own bytes, so that nothing of the wire's
@@ -13,14 +13,17 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from lifecycle import LogError, Profile, Rule, Tier, WireError, wire
+import attrs
+
+from lifecycle import LogError, MessageBatch, Profile, Rule, Tier, WireError, wire
 from lifecycle import check as judge
-from lifecycle.cli.logs import STDIN, check_paths
+from lifecycle.cli.logs import STDIN, check_paths, parse_time
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -209,10 +212,9 @@ def _page(letters: str, at: int) -> tuple[list[str] | None, int]:
     """The elements of the page that begins at *at* (None: it is none), and where it ends."""
     found: list[str] | None = None
     is_snapshot = False
-    at = _skip(letters, _expect("{", letters, at))
-    while True:
-        key, end = _decode(letters, _expect('"', letters, at) - 1)
-        at = _skip(letters, _expect(":", letters, _skip(letters, end)))
+
+    def value(key: str, at: int) -> int:
+        nonlocal found, is_snapshot
         # A snapshot may have an unknown key that is called "data".
         is_snapshot = is_snapshot or key == "processing_status"
         if key == "data" and letters[at : at + 1] == "[":
@@ -220,10 +222,41 @@ def _page(letters: str, at: int) -> tuple[list[str] | None, int]:
         else:
             end = _decode(letters, at)[1]
             found = None if key == "data" else found
-        at = _skip(letters, end)
+        return end
+
+    end = _object(letters, at, value)
+    return None if is_snapshot else found, end
+
+
+def _object(letters: str, at: int, value: Callable[[str, int], int]) -> int:
+    """Walk through the object that begins at *at*: *value* tells where each value ends. Returns its end."""
+    at = _skip(letters, _expect("{", letters, at))
+    while True:
+        key, end = _decode(letters, _expect('"', letters, at) - 1)
+        at = _skip(letters, _expect(":", letters, _skip(letters, end)))
+        at = _skip(letters, value(key, at))
         if letters[at : at + 1] == "}":
-            return None if is_snapshot else found, at + 1
+            return at + 1
         at = _skip(letters, _expect(",", letters, at))
+
+
+def _unwrapped(body: bytes) -> tuple[bytes, Any]:
+    """The snapshot of a poll ``{"observed_at": …, "snapshot": {…}}``, and what it has as `observed_at`; else itself."""
+    letters = _letters(body)
+    values: dict[str, str] = {}
+
+    def value(key: str, at: int) -> int:
+        end: int = _decode(letters, at)[1]
+        values[key] = letters[at:end]
+        return end
+
+    try:
+        end = _object(letters, _skip(letters, 0), value)
+    except _UNDECODABLE:
+        return body, None  # for the wire to explain
+    if "snapshot" not in values or "processing_status" in values or _skip(letters, end) < len(letters):
+        return body, None
+    return _bytes(values["snapshot"]), _decode(values.get("observed_at", "null"))[0]
 
 
 def _expect(char: str, letters: str, at: int) -> int:
@@ -243,6 +276,37 @@ def _letters(text: bytes) -> str:
 
 def _bytes(letters: str) -> bytes:
     return letters.encode(errors="surrogateescape")
+
+
+@attrs.frozen
+class Poll:
+    """A snapshot, and when it was seen, if the file says."""
+
+    batch: MessageBatch
+    observed_at: datetime | None
+
+
+def read_poll(body: Body) -> Poll:
+    """
+    Read a snapshot, with its `observed_at`: an unknown key of its own, or beside it.
+
+    Raises:
+        WireError: It is no snapshot, or `observed_at` is no time.
+    """
+    if isinstance(body, WireError):
+        raise body
+    observed_at: Any = None
+    if b'"snapshot"' in body:
+        body, observed_at = _unwrapped(body)
+    batch = wire.decode_batch(body)
+    if observed_at is None:
+        observed_at = batch.extra.get("observed_at")
+    if observed_at is None:
+        return Poll(batch, None)
+    time = parse_time(observed_at) if isinstance(observed_at, str) else None
+    if time is None:
+        raise WireError((("$.observed_at", "expected a time with its offset, such as 2025-01-29T14:24:59Z"),))
+    return Poll(batch, time)
 
 
 class _Verdict:

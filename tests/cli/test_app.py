@@ -16,7 +16,8 @@ from lifecycle import __main__ as program
 from lifecycle.cli import app
 from tests.cli.running import GOLDEN, PATIENT, Terminal, command, environment, interruptible, lifecycle, started
 
-COMMANDS = ["replay", "audit", "check", "show", "explain", "machine", "generate", "completion"]
+COMMANDS = ["replay", "audit", "check", "observe", "diff", "outcome", "show", "explain", "machine", "generate"]
+COMMANDS += ["reconcile", "completion"]
 READERS = [["replay"], ["audit"], ["check"], ["audit", "--format", "json"], ["check", "--format", "jsonl"]]
 NIGHT = str(GOLDEN / "night.jsonl")
 
@@ -85,6 +86,12 @@ class TestUsage:
             ["replay", NIGHT, "--until", "2025-01-01T00:00:00"],
             ["replay", NIGHT, "--until", "2025-02-30T00:00:00Z"],
             ["replay", NIGHT, "--until", "0001-01-01T00:00:00+23:59"],
+            ["observe"],
+            ["observe", NIGHT, "--format", "json"],
+            ["diff", NIGHT],
+            ["diff", "-", "-"],
+            ["diff", NIGHT, NIGHT, NIGHT],
+            ["outcome", "--format", "csv", NIGHT],
             ["show", NIGHT],
             ["show"],
             ["explain"],
@@ -278,6 +285,9 @@ class TestOutputThatCannotBeWritten:
             ["replay", NIGHT],
             ["audit", NIGHT],
             ["check", str(GOLDEN / "page.json"), "--format", "jsonl"],
+            ["observe", str(GOLDEN / "polls.jsonl")],
+            ["diff", str(GOLDEN / "known.json"), str(GOLDEN / "later.json")],
+            ["outcome", str(GOLDEN / "polls.jsonl")],
             ["show", NIGHT, "msgbatch_01AJwnfRphh7POGhsGPHpBVU"],
             ["explain", "B7"],
             ["machine"],

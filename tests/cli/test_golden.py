@@ -16,6 +16,8 @@ import lifecycle as lc
 from tests.cli.running import GOLDEN, lifecycle
 
 LABELS = "night.labels"
+TALK = {"night.jsonl": LABELS, "observe.jsonl": "observe.err", "outcome.txt": "outcome.err"}
+"""What some of them say on stderr."""
 MANY = "msgbatch_01UTW0Kh5cVECzxuCazuwLyW"
 """The batch of night.jsonl that breaks most rules."""
 
@@ -32,6 +34,20 @@ CASES: dict[str, list[str]] = {
     "check.txt": ["check", "snapshots.jsonl", "page.json", "--profile", "hosted"],
     "check.json": ["check", "snapshots.jsonl", "page.json", "--profile", "hosted", "--format", "json"],
     "check.jsonl": ["check", "snapshots.jsonl", "page.json", "--profile", "hosted", "--format", "jsonl"],
+    "observe.jsonl": ["observe", "polls.jsonl", "--profile", "hosted"],
+    "diff-later.txt": ["diff", "known.json", "later.json"],
+    "diff-later.json": ["diff", "known.json", "later.json", "--format", "json"],
+    "diff-conflict.txt": ["diff", "later.json", "conflict.json"],
+    "diff-conflict.jsonl": ["diff", "later.json", "conflict.json", "--format", "jsonl"],
+    "outcome.txt": ["outcome", "polls.jsonl"],
+    "outcome.json": ["outcome", "later.json", "snapshots.jsonl", "--format", "json"],
+    "outcome.jsonl": ["outcome", "later.json", "snapshots.jsonl", "--format", "jsonl"],
+    "reconcile.txt": ["reconcile", "batch.json", "results.jsonl", "--submitted", "requests.jsonl"],
+    "reconcile.json": ["reconcile", "batch.json", "results.jsonl", "--format", "json"],
+    "reconcile.jsonl": [
+        *("reconcile", "batch.json", "results.jsonl", "--submitted", "requests.jsonl"),
+        *("--format", "jsonl"),
+    ],
     "show.txt": ["show", "night.jsonl", MANY, "--profile", "hosted"],
     "machine.txt": ["machine"],
     "machine.json": ["machine", "--format", "json"],
@@ -45,7 +61,7 @@ CASES: dict[str, list[str]] = {
     "explain-canceling.txt": ["explain", "canceling"],
 }
 
-FINDINGS = {"replay", "audit", "check", "show"}
+FINDINGS = {"replay", "audit", "check", "show", "observe", "outcome", "reconcile"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -53,10 +69,10 @@ def test_a_command_writes_what_it_wrote_before(name: str) -> None:
     arguments = CASES[name]
     status, out, err = lifecycle(*arguments, cwd=GOLDEN)
     assert out == (GOLDEN / name).read_text(encoding="utf-8")
-    assert status == (1 if arguments[0] in FINDINGS else 0)
-    if name == "night.jsonl":
-        assert err == (GOLDEN / LABELS).read_text(encoding="utf-8")
-    elif arguments[0] not in {"replay", "show"}:
+    assert status == (1 if arguments[0] in FINDINGS or "conflict" in name else 0)
+    if name in TALK:
+        assert err == (GOLDEN / TALK[name]).read_text(encoding="utf-8")
+    elif arguments[0] not in {"replay", "show", "outcome"}:
         assert err == ""
 
 
@@ -95,14 +111,20 @@ def test_the_keys_of_a_finding_are_those_that_programs_rely_on() -> None:
     assert " ".join(first) == "file index batch_id rule tier message path"
     first = json.loads((GOLDEN / "replay.jsonl").read_text().splitlines()[0])
     assert " ".join(first) == "batch_id version phase whole batch"
+    first = json.loads((GOLDEN / "diff-later.json").read_text())
+    assert " ".join(first) == "verdict events violations stale_violations changes"
+    first = json.loads((GOLDEN / "outcome.jsonl").read_text().splitlines()[0])
+    assert (
+        " ".join(first) == "file index batch_id outcome results_available progress expires_at results_until next_step"
+    )
 
 
 def _write() -> None:
     for name, arguments in CASES.items():
         _, out, err = lifecycle(*arguments, cwd=GOLDEN)
         Path(GOLDEN / name).write_text(out, encoding="utf-8")
-        if name == "night.jsonl":
-            (GOLDEN / LABELS).write_text(err, encoding="utf-8")
+        if name in TALK:
+            (GOLDEN / TALK[name]).write_text(err, encoding="utf-8")
 
 
 if __name__ == "__main__":
