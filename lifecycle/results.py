@@ -244,7 +244,7 @@ def submitted_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         LogError: The file cannot be read to its end, or has something else in it.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     blocks = _File(name, _MAX_REQUESTS).blocks()
     ids: list[str] = []
     for first, block in blocks:
@@ -435,7 +435,7 @@ def _bytes_of(line: object) -> bytes:
 def _lines_of(results: Source, max_bytes: int) -> _File | _Given:
     given: object = results
     if isinstance(given, str | os.PathLike):
-        return _File(os.fspath(given), max_bytes)
+        return _File(os.fsdecode(given), max_bytes)
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Iterable):
         raise TypeError(f"results: expected a path or lines, got {type(given).__name__}")
     return _Given(given, max_bytes)
