@@ -420,7 +420,7 @@ class Ways:
                 after = {step(state, event, profile)[0] for event in self._events if self._has_arrow(state, event)}
                 self._next[state] = {found for found in after if found is not None and found != state}
                 waiting += self._next[state]
-        self.states = [state for state in self._next if state is not None]
+        self.states = sorted((state for state in self._next if state is not None), key=repr)
         self._found: dict[State | None, dict[State, tuple[int, set[str | None]]]] = {}
 
     @staticmethod
