@@ -442,6 +442,8 @@ def decode_block(lines: list[bytes]) -> list[Envelope]:
     sums = struct.pack(f">{len(lines)}I", *map(crc32, bodies)).hex("#", 4)
     if b"".join([line[-20:] for line in lines]) != b',"crc32":"%b"}' % sums.replace("#", '"},"crc32":"').encode():
         raise ValueError
+    if not all(map(bytes.isascii, bodies)):
+        deque(map(bytes.decode, bodies), 0)  # as in `_decode_line`
     envelopes = list(map(_decode_envelope, bodies))
     _check_recorded_times([envelope.time for envelope in envelopes])
     return envelopes
@@ -538,6 +540,8 @@ def _decode_line(line: bytes) -> Envelope:
         if line[-10:] != b'%08x"}' % crc32(body):
             raise ValueError
         line = body
+    if not line.isascii():
+        line.decode()  # msgspec does not look into data that more data follows
     return _decode_envelope(line)
 
 

@@ -1359,3 +1359,27 @@ class TestTheFuzzer:
         monkeypatch.setattr(wire, "REFUSED", ())
         assert fuzz_wire.main(["--minutes", "1"]) == 1
         assert "20 findings" in capsys.readouterr().out
+
+
+class TestDataThatMoreDataFollows:
+    """Of a repeated key the last counts; what stands before it has to be JSON in UTF-8 all the same."""
+
+    @staticmethod
+    def doubled(first: bytes) -> bytes:
+        return line().replace(b'"data":', b'"data":' + first + b',"data":', 1)
+
+    @pytest.mark.parametrize("first", [b"5", b"{}", b'{"a":[1,2]}', '"é"'.encode()])
+    def test_it_does_not_count(self, first: bytes) -> None:
+        body = self.doubled(first)
+        assert wire.decode_record(body) == wire.decode_record(line())
+        assert [envelope.subject for envelope in wire.decode_block([stamped(body)])] == [ENVELOPE["subject"]]
+
+    @pytest.mark.parametrize("first", [b'"\xff"', b'{"a":"\xc0\x80"}', b'"\xed\xa0\x80"', b"NaN", b"01", b'"\x01"'])
+    def test_it_is_refused_if_it_is_no_json(self, first: bytes) -> None:
+        body = self.doubled(first)
+        for refused in (body, stamped(body)):
+            with pytest.raises(lc.WireError) as raised:
+                wire.decode_record(refused)
+            assert [path for path, _ in raised.value.problems] == ["$"]
+        with pytest.raises(wire.REFUSED):
+            wire.decode_block([stamped(line()), stamped(body)])
