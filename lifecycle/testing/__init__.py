@@ -4,6 +4,7 @@ For users' tests: strategies for Hypothesis, and what is built on them. Needs th
 Everything here works without pytest.
 """
 
+from lifecycle.testing.faults import broken_logs, broken_pairs, broken_snapshots, broken_streams, broken_wire
 from lifecycle.testing.strategies import (
     batches,
     commands,
@@ -18,6 +19,11 @@ from lifecycle.testing.strategies import (
 
 __all__ = [
     "batches",
+    "broken_logs",
+    "broken_pairs",
+    "broken_snapshots",
+    "broken_streams",
+    "broken_wire",
     "commands",
     "event_streams",
     "events",

@@ -11,9 +11,9 @@ which is where Hypothesis shrinks to: ``msgbatch_01``, created on 2025-01-01 at 
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, assert_never
+from typing import assert_never
 from urllib.parse import quote
 
 import attrs
