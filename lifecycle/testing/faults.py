@@ -37,6 +37,7 @@ from lifecycle.testing.strategies import (
     RESULTS_LIFETIME,
     TICK,
     Path,
+    counted,
     created_at,
     interleaved,
     is_hosted,
@@ -71,10 +72,6 @@ def _some(draw: st.DrawFn, most: int) -> int:
     return 1 + draw(ANY) % most
 
 
-def _counts(processing: int, **done: int) -> lc.RequestCounts:
-    return lc.RequestCounts(processing, **done)
-
-
 def _created(draw: st.DrawFn, *, room: timedelta = RESULTS_LIFETIME) -> lc.Created:
     """Draw a legal `Created` with requests to spare and some time before it and after."""
     start = created_at(draw, room)
@@ -102,7 +99,7 @@ def _end(draw: st.DrawFn, batch: lc.MessageBatch, counts: lc.RequestCounts | Non
     """Draw an `Ended` that is legal but for its *counts*: by the expiry, with the usual URL."""
     if counts is None:
         outcomes = ("succeeded", "errored") + (() if batch.cancel_initiated_at is None else ("canceled",))
-        counts = _counts(0, **split(draw, batch.size, outcomes))
+        counts = counted(0, **split(draw, batch.size, outcomes))
     return lc.Ended(latest(batch) + draw(_STEPS), counts, url_of(batch.id))
 
 
@@ -120,7 +117,7 @@ def _stream_b1(draw: st.DrawFn) -> _Stream:
         return [attrs.evolve(created, request_count=-_some(draw, 3))]
     events, batch = _live(draw)
     less = _some(draw, 3)
-    return [*events, lc.CountsUpdated(_counts(-less, succeeded=batch.size + less))]
+    return [*events, lc.CountsUpdated(counted(-less, succeeded=batch.size + less))]
 
 
 def _stream_b2(draw: st.DrawFn) -> _Stream:
@@ -141,13 +138,13 @@ def _stream_b3(draw: st.DrawFn) -> _Stream:
 def _stream_b5(draw: st.DrawFn) -> _Stream:
     events, batch = _live(draw)
     rest = _some(draw, batch.size)
-    return [*events, _end(draw, batch, _counts(rest, succeeded=batch.size - rest))]
+    return [*events, _end(draw, batch, counted(rest, succeeded=batch.size - rest))]
 
 
 def _moving(draw: st.DrawFn, batch: lc.MessageBatch, outcomes: Sequence[str]) -> lc.RequestCounts:
     """Draw counts of *batch* where some requests are done, with one of *outcomes*."""
     done = _some(draw, batch.size)
-    return _counts(batch.size - done, **{_pick(draw, outcomes): done})
+    return counted(batch.size - done, **{_pick(draw, outcomes): done})
 
 
 def _stream_b7(draw: st.DrawFn) -> _Stream:
@@ -163,7 +160,7 @@ def _allowed_outcomes(batch: lc.MessageBatch) -> Sequence[str]:
 def _stream_b9(draw: st.DrawFn) -> _Stream:
     events, batch = _batch(draw)
     canceled = _some(draw, batch.size)
-    return [*events, _end(draw, batch, _counts(0, succeeded=batch.size - canceled, canceled=canceled))]
+    return [*events, _end(draw, batch, counted(0, succeeded=batch.size - canceled, canceled=canceled))]
 
 
 def _stream_b11(draw: st.DrawFn) -> _Stream:
@@ -185,7 +182,7 @@ def _stream_b11(draw: st.DrawFn) -> _Stream:
 def _stream_b12(draw: st.DrawFn) -> _Stream:
     events, batch = _live(draw)
     expired = _some(draw, batch.size)
-    return [*events, _end(draw, batch, _counts(0, succeeded=batch.size - expired, expired=expired))]
+    return [*events, _end(draw, batch, counted(0, succeeded=batch.size - expired, expired=expired))]
 
 
 def _stream_b13(draw: st.DrawFn) -> _Stream:
@@ -241,21 +238,21 @@ def _stream_t1(draw: st.DrawFn) -> _Stream:
 def _stream_t3(draw: st.DrawFn) -> _Stream:
     events, batch = _live(draw)
     if draw(st.booleans()):
-        return [*events, _end(draw, batch, _counts(0, succeeded=batch.size + _pick(draw, [1, -1])))]
-    return [*events, lc.CountsUpdated(_counts(batch.size - 1))]
+        return [*events, _end(draw, batch, counted(0, succeeded=batch.size + _pick(draw, [1, -1])))]
+    return [*events, lc.CountsUpdated(counted(batch.size - 1))]
 
 
 def _stream_t5(draw: st.DrawFn) -> _Stream:
     events, batch = _live(draw)
     done = _some(draw, batch.size)
-    events.append(lc.CountsUpdated(_counts(batch.size - done, errored=done)))
+    events.append(lc.CountsUpdated(counted(batch.size - done, errored=done)))
     fewer = draw(ANY) % done
     if draw(st.booleans()):
-        return [*events, _end(draw, batch, _counts(0, succeeded=batch.size - fewer, errored=fewer))]
-    return [*events, lc.CountsUpdated(_counts(batch.size - fewer, errored=fewer))]
+        return [*events, _end(draw, batch, counted(0, succeeded=batch.size - fewer, errored=fewer))]
+    return [*events, lc.CountsUpdated(counted(batch.size - fewer, errored=fewer))]
 
 
-_LAWS_ALONE: Mapping[str, Callable[[st.DrawFn], _Stream]] = {
+_LAWS_ALONE: dict[str, Callable[[st.DrawFn], _Stream]] = {
     "B5": _stream_b5,
     "B11": _stream_b11,
     "T1": _stream_t1,
@@ -368,14 +365,14 @@ def _snapshot_b1(draw: st.DrawFn) -> lc.MessageBatch:
     batch = _ended(draw)
     less = _some(draw, 3)
     counts = {"succeeded": batch.size + less, _pick(draw, ["errored", "canceled", "expired"]): -less}
-    return _replaced(batch, request_counts=_counts(0, **counts))
+    return _replaced(batch, request_counts=counted(0, **counts))
 
 
 def _snapshot_b2(draw: st.DrawFn) -> lc.MessageBatch:
     total = draw(st.sampled_from([0, 100_001, wire.LARGEST_NUMBER]))
     if draw(st.booleans()):
-        return _replaced(_ended(draw), request_counts=_counts(0, succeeded=total))
-    return _replaced(_live(draw)[1], request_counts=_counts(total))
+        return _replaced(_ended(draw), request_counts=counted(0, succeeded=total))
+    return _replaced(_live(draw)[1], request_counts=counted(total))
 
 
 def _snapshot_b3(draw: st.DrawFn) -> lc.MessageBatch:
@@ -393,7 +390,7 @@ def _snapshot_b4(draw: st.DrawFn) -> lc.MessageBatch:
 def _snapshot_b5(draw: st.DrawFn) -> lc.MessageBatch:
     batch = _ended(draw)
     rest = _some(draw, batch.size)
-    return _replaced(batch, request_counts=_counts(rest, succeeded=batch.size - rest))
+    return _replaced(batch, request_counts=counted(rest, succeeded=batch.size - rest))
 
 
 def _snapshot_b6(draw: st.DrawFn) -> lc.MessageBatch:
@@ -418,7 +415,7 @@ def _snapshot_b9(draw: st.DrawFn) -> lc.MessageBatch:
 
 
 def _moved_from(batch: lc.MessageBatch, number: int, outcome: str) -> lc.RequestCounts:
-    return _counts(0, **{"succeeded": batch.size - number, outcome: number})
+    return counted(0, **{"succeeded": batch.size - number, outcome: number})
 
 
 def _snapshot_b10(draw: st.DrawFn) -> lc.MessageBatch:
@@ -526,10 +523,10 @@ def _pair_t2(draw: st.DrawFn) -> _Pair:
 def _pair_t3(draw: st.DrawFn) -> _Pair:
     events, before = _live(draw)
     if draw(st.booleans()):
-        counts = _counts(0, succeeded=before.size + _pick(draw, [1, -1]))
+        counts = counted(0, succeeded=before.size + _pick(draw, [1, -1]))
         ended = _end(draw, before)
         return before, _replaced(lc.fold([*events, ended]), request_counts=counts)
-    return before, _replaced(before, request_counts=_counts(before.size - 1))
+    return before, _replaced(before, request_counts=counted(before.size - 1))
 
 
 def _pair_t4(draw: st.DrawFn) -> _Pair:
@@ -537,7 +534,7 @@ def _pair_t4(draw: st.DrawFn) -> _Pair:
     match draw(st.sampled_from(["vanished", "cancel_initiated", "ended", "archived"])):
         case "vanished":
             _, before = _batch(draw, "cancel_initiated")
-            ended = _end(draw, before, _counts(0, succeeded=before.size))
+            ended = _end(draw, before, counted(0, succeeded=before.size))
             return before, _replaced(lc.evolve(before, ended), cancel_initiated_at=None)
         case "cancel_initiated":
             _, before = _batch(draw, "cancel_initiated")
@@ -677,9 +674,9 @@ def broken_logs(*, rule: str | None = None) -> st.SearchStrategy[tuple[_Log, str
 # -------------------------------------------------------------------------------------------------------------- wire
 
 _MISSING: Any = object()
-_NOT_TEXT = (7, None, True, [], {}, "\ud800")  # the last is a lone surrogate, which no UTF-8 can hold
-_NOT_A_COUNT = ("2", 2.0, True, None, [], {}, -1, 2**63)
-_NOT_A_TIME = (
+_NOT_TEXT: tuple[Any, ...] = (7, None, True, [], {}, "\ud800")  # the last is a lone surrogate, which no UTF-8 can hold
+_NOT_A_COUNT: tuple[Any, ...] = ("2", 2.0, True, None, [], {}, -1, 2**63)
+_NOT_A_TIME: tuple[Any, ...] = (
     "2025-01-29T14:24:59.570697",  # naive
     "2025-01-29",
     "2025-01-29T14:24Z",

@@ -31,7 +31,6 @@ RESULTS_LIFETIME = 29 * DAY
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 OUTCOMES = ("succeeded", "errored", "canceled", "expired")
-NONE_DONE = (0, 0, 0, 0)
 
 # ------------------------------------------------------------------------------------------------------- primitives
 
@@ -110,6 +109,11 @@ def split(draw: st.DrawFn, number: int, outcomes: Collection[str] = OUTCOMES) ->
     return {first: rest} | found
 
 
+def counted(processing: int = 0, **done: int) -> lc.RequestCounts:
+    """Counts by name; those that are not named are 0."""
+    return lc.RequestCounts(processing, *(done.get(name, 0) for name in OUTCOMES))
+
+
 def url_of(batch_id: str) -> str:
     """The results URL that the hosted API gives."""
     return f"https://api.anthropic.com/v1/messages/batches/{quote(batch_id, safe='')}/results"
@@ -172,16 +176,15 @@ def latest(batch: lc.MessageBatch) -> datetime:
 
 def created_at(draw: st.DrawFn, room: timedelta) -> datetime:
     """Draw when a batch was created, so that there is *room* for what follows."""
-    start = draw(_STARTS)
-    match start:
+    match draw(_STARTS):
         case "first":
             return FIRST + HOUR
         case "last":
             return LAST - HOUR - room
-        case "any":
-            return datetime(2024, 9, 24, tzinfo=UTC) + timedelta(microseconds=draw(ANY) % 10**14)
-        case _:
+        case datetime() as start:
             return start
+        case _:
+            return datetime(2024, 9, 24, tzinfo=UTC) + timedelta(microseconds=draw(ANY) % 10**14)
 
 
 def _created(draw: st.DrawFn, *, hosted: bool, archives: bool) -> lc.Created:
@@ -203,8 +206,8 @@ def progress(draw: st.DrawFn, counts: lc.RequestCounts) -> lc.RequestCounts:
 
 def _moved(counts: lc.RequestCounts, done: Mapping[str, int]) -> lc.RequestCounts:
     """*counts* when so many more requests have left `processing`."""
-    succeeded, errored, canceled, expired = (getattr(counts, name) + done.get(name, 0) for name in OUTCOMES)
-    return lc.RequestCounts(counts.processing - sum(done.values()), succeeded, errored, canceled, expired)
+    finished = {name: getattr(counts, name) + done.get(name, 0) for name in OUTCOMES}
+    return counted(counts.processing - sum(done.values()), **finished)
 
 
 def _ended(draw: st.DrawFn, before: lc.MessageBatch, *, hosted: bool) -> lc.Ended:
@@ -258,12 +261,11 @@ def _phase(value: object) -> lc.Phase:
     raise ValueError(f"phase: expected one of {', '.join(lc.Phase)}, got {value!r}")
 
 
-def _size(name: str, value: object, least: int = 1) -> int:
+def _size(name: str, value: int, least: int = 1) -> None:
     if type(value) is not int:
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name}: expected {least} or more, got {value}")
-    return value
 
 
 def life(
@@ -312,7 +314,7 @@ def request_counts(*, total: int | None = None) -> st.SearchStrategy[lc.RequestC
 @st.composite
 def _request_counts(draw: st.DrawFn, total: int | None) -> lc.RequestCounts:
     number = draw(SIZES) if total is None else total
-    return lc.RequestCounts(**split(draw, number, ("processing", *OUTCOMES)))
+    return counted(**split(draw, number, ("processing", *OUTCOMES)))
 
 
 def batches(*, phase: lc.Phase | None = None, profile: lc.Profile = lc.LAWS) -> st.SearchStrategy[lc.MessageBatch]:
@@ -330,11 +332,11 @@ def batches(*, phase: lc.Phase | None = None, profile: lc.Profile = lc.LAWS) -> 
         ValueError: *phase* is no phase.
         TypeError: *profile* is no profile.
     """
-    return _batches(paths(None if phase is None else [phase], len(lc.Phase)), is_hosted(profile))
+    return _batches(paths(None if phase is None else [phase], len(lc.Phase)), hosted=is_hosted(profile))
 
 
 @st.composite
-def _batches(draw: st.DrawFn, choice: Sequence[Path], hosted: bool) -> lc.MessageBatch:  # noqa: FBT001 -- private
+def _batches(draw: st.DrawFn, choice: Sequence[Path], *, hosted: bool) -> lc.MessageBatch:
     return some_batch(draw, draw(st.sampled_from(choice)), hosted=hosted)
 
 
@@ -345,7 +347,7 @@ def some_batch(draw: st.DrawFn, path: Path, *, hosted: bool) -> lc.MessageBatch:
     if hosted or batch.processing_status is lc.ProcessingStatus.ENDED:
         return batch
     # The laws let counts move and a URL stand before the end.
-    counts = lc.RequestCounts(**split(draw, batch.size, ("processing", *OUTCOMES)))
+    counts = counted(**split(draw, batch.size, ("processing", *OUTCOMES)))
     url = draw(st.sampled_from([None, url_of(batch.id)]))
     return attrs.evolve(batch, request_counts=counts, results_url=url)
 
@@ -369,7 +371,7 @@ def events(*, before: lc.MessageBatch | None = None, profile: lc.Profile = lc.LA
     tags = next_tags(before, profile)
     if not tags:
         raise ValueError("before: the batch was deleted, nothing may follow; build no strategy for it")
-    return _events(tags, before, hosted)
+    return _events(tags, before, hosted=hosted)
 
 
 def next_tags(before: lc.MessageBatch | None, profile: lc.Profile) -> Sequence[str]:
@@ -390,7 +392,8 @@ def _events(
     draw: st.DrawFn,
     tags: Sequence[str],
     before: lc.MessageBatch | None,
-    hosted: bool,  # noqa: FBT001 -- private
+    *,
+    hosted: bool,
 ) -> lc.Event:
     return next_event(draw, draw(st.sampled_from(tags)), before, hosted=hosted)
 
@@ -414,7 +417,7 @@ def event_streams(
         TypeError: *max_size* is no whole number, or *profile* no profile.
     """
     _size("max_size", max_size)
-    return _streams(paths(phases, max_size), max_size, is_hosted(profile)).map(lambda found: tuple(found[0]))
+    return _streams(paths(phases, max_size), max_size, hosted=is_hosted(profile)).map(lambda found: tuple(found[0]))
 
 
 @st.composite
@@ -422,7 +425,8 @@ def _streams(
     draw: st.DrawFn,
     choice: Sequence[Path],
     max_size: int,
-    hosted: bool,  # noqa: FBT001 -- private
+    *,
+    hosted: bool,
     batch_id: str | None = None,
 ) -> tuple[list[lc.Event], list[lc.MessageBatch]]:
     path = draw(st.sampled_from(choice))
@@ -457,7 +461,7 @@ def logs(
     """
     _size("max_streams", max_streams)
     _size("max_size", max_size)
-    return _logs(paths(phases, max_size), max_streams, max_size, repeats, is_hosted(profile))
+    return _logs(paths(phases, max_size), max_streams, max_size, repeats=repeats, hosted=is_hosted(profile))
 
 
 @st.composite
@@ -466,13 +470,14 @@ def _logs(
     choice: Sequence[Path],
     max_streams: int,
     max_size: int,
-    repeats: bool,  # noqa: FBT001 -- private
-    hosted: bool,  # noqa: FBT001 -- private
+    *,
+    repeats: bool,
+    hosted: bool,
 ) -> tuple[lc.Record, ...]:
     found = []
     for number in range(1 + draw(ANY) % max_streams):
         batch_id = draw(IDS) if number == 0 else f"msgbatch_0{number + 1}"
-        stream, _ = draw(_streams(choice, max_size, hosted, batch_id))
+        stream, _ = draw(_streams(choice, max_size, hosted=hosted, batch_id=batch_id))
         found.append(records(batch_id, stream, draw(_EVENT_IDS)))
     return interleaved(draw, found, repeats=repeats)
 
@@ -550,14 +555,14 @@ def snapshots(*, phase: lc.Phase | None = None, profile: lc.Profile = lc.LAWS) -
     if phase is not None and _phase(phase) is lc.Phase.DELETED:
         raise ValueError("phase: of a deleted batch a server shows nothing; batches(phase=...) has it")
     choice = _ON_THE_WIRE if phase is None else paths([phase], len(lc.Phase))
-    return _snapshots(choice, is_hosted(profile))
+    return _snapshots(choice, hosted=is_hosted(profile))
 
 
 _EXTRAS = st.sampled_from([None, None, None, "total", "archive_at"])
 
 
 @st.composite
-def _snapshots(draw: st.DrawFn, choice: Sequence[Path], hosted: bool) -> lc.MessageBatch:  # noqa: FBT001 -- private
+def _snapshots(draw: st.DrawFn, choice: Sequence[Path], *, hosted: bool) -> lc.MessageBatch:
     batch = some_batch(draw, draw(st.sampled_from(choice)), hosted=hosted)
     if hosted:
         return batch
@@ -644,7 +649,8 @@ def poll_sequences(
         ValueError: *max_size* is below 1.
         TypeError: *max_size* is no whole number, or *profile* no profile.
     """
-    return _polls(stale, reordered, _size("max_size", max_size), is_hosted(profile))
+    _size("max_size", max_size)
+    return _polls(max_size, stale=stale, reordered=reordered, hosted=is_hosted(profile))
 
 
 _STEPS = st.sampled_from([1, 0, 2, 3, 1, 0])
@@ -653,12 +659,13 @@ _STEPS = st.sampled_from([1, 0, 2, 3, 1, 0])
 @st.composite
 def _polls(
     draw: st.DrawFn,
-    stale: bool,  # noqa: FBT001 -- private
-    reordered: bool,  # noqa: FBT001 -- private
     max_size: int,
-    hosted: bool,  # noqa: FBT001 -- private
+    *,
+    stale: bool,
+    reordered: bool,
+    hosted: bool,
 ) -> tuple[lc.MessageBatch, ...]:
-    _, states = draw(_streams(_ON_THE_WIRE, 8, hosted))
+    _, states = draw(_streams(_ON_THE_WIRE, 8, hosted=hosted))
     count = 1 + draw(ANY) % max_size
     place, found = 0, []
     for _ in range(count):
@@ -688,7 +695,7 @@ def commands(*, before: lc.MessageBatch | None = None, profile: lc.Profile = lc.
         ValueError: *before* breaks the rules itself.
         TypeError: *before* is no batch, or *profile* no profile.
     """
-    return _commands(next_tags(before, profile), before, is_hosted(profile))
+    return _commands(next_tags(before, profile), before, hosted=is_hosted(profile))
 
 
 @st.composite
@@ -696,7 +703,8 @@ def _commands(
     draw: st.DrawFn,
     tags: Sequence[str],
     before: lc.MessageBatch | None,
-    hosted: bool,  # noqa: FBT001 -- private
+    *,
+    hosted: bool,
 ) -> lc.Command:
     again = [] if before is None else _repeated(before)
     place = draw(ANY) % (len(tags) + len(again))
