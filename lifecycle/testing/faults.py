@@ -770,12 +770,16 @@ def _broken_bodies(draw: st.DrawFn, choice: Sequence[str]) -> tuple[bytes, str]:
     path, batch = draw(st.sampled_from(choice)), draw(snapshots(profile=lc.HOSTED))
     if path == "$":
         return _pick(draw, _BAD_BODIES)(wire.encode_batch(batch)), path
+    return _spoiled(batch, path, _pick(draw, _BAD_VALUES[path])), path
+
+
+def _spoiled(batch: lc.MessageBatch, path: str, value: Any) -> bytes:
+    """The body of *batch* with *value* at *path*, or with nothing there."""
     shown = wire.unstructure_batch(batch)
     *parents, key = path.split(".")[1:]
     inner = shown[parents[0]] if parents else shown
-    value = _pick(draw, _BAD_VALUES[path])
     if value is _MISSING:
         del inner[key]
     else:
         inner[key] = value
-    return json.dumps(shown, separators=(",", ":")).encode(), path
+    return json.dumps(shown, separators=(",", ":")).encode()
