@@ -95,14 +95,17 @@ def test_under_laws_each_law_has_a_broken_stream_or_a_reason_why_not() -> None:
     assert set(faults.STREAM_FAULTS["laws"]) == laws - set(faults.NOT_IN_STREAMS) | hosted_only
 
 
-def possible_events(*, started: bool) -> Iterator[lc.Event]:
+def possible_events(*, started: bool, live: bool) -> Iterator[lc.Event]:
     """Every event with small numbers and few times, sensible or not."""
     times = [T - HOUR, T, T + HOUR, T + DAY, T + 30 * DAY]
     if not started:
         for expires, size in itertools.product(times, (-1, 0, 1, 2, 100_001)):
             yield lc.Created("msgbatch_01", T, expires, size)
         return
-    counts = [lc.RequestCounts(*five) for five in itertools.product(range(-1, 3), repeat=5) if abs(sum(five)) <= 3]
+    few, fewer = range(-1, 3), range(-1, 2)
+    counts = [lc.RequestCounts(*five) for five in itertools.product(few, few, few, fewer, fewer)]
+    if not live:  # whatever they are, they come too late
+        del counts[1:]
     odd = attrs.evolve(counts[0], extra={"total": 2})
     for some in (*counts, odd):
         yield lc.CountsUpdated(some)
@@ -120,7 +123,8 @@ def test_no_event_at_all_breaks_alone_what_no_stream_is_said_to_break_alone() ->
     whole = (created, CANCELED, ended, ARCHIVED, DELETED)
     for events in (*(whole[:number] for number in range(6)), (created, ended), (created, ended, DELETED)):
         assert audited(tuple(records("msgbatch_01", events)), lc.HOSTED) == []
-        for event in possible_events(started=bool(events)):
+        live = events in (whole[:1], whole[:2])
+        for event in possible_events(started=bool(events), live=live):
             found = audited(tuple(records("msgbatch_01", [*events, event])), lc.HOSTED)
             if len(found) == 1:
                 alone.update(found)
