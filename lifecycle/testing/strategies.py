@@ -50,15 +50,9 @@ IDS = st.sampled_from(
     ]
 )
 
-# Rule B2 for those that keep it; then what the laws alone admit. The wire's largest number is the last.
-HOSTED_SIZES = st.one_of(
-    st.sampled_from([1, 2, 3, 4, 5]), st.sampled_from([100_000, 99_999, 100, 10_000]), st.integers(1, 100_000)
-)
-SIZES = st.one_of(
-    st.sampled_from([1, 2, 3, 4, 5, 0]),
-    st.sampled_from([100_000, 99_999, 100_001, 100, 2**53 + 1, wire.LARGEST_NUMBER]),
-    st.integers(0, 100_000),
-)
+# Rule B2 for those that keep it; then what the laws alone admit. The wire's largest number is the last. None: any.
+_HOSTED_SIZES = st.sampled_from([1, 2, 3, 4, 5, 100_000, 99_999, None])
+_LAWFUL_SIZES = st.sampled_from([1, 2, 3, 4, 5, 0, 100_000, 100_001, 2**53 + 1, wire.LARGEST_NUMBER, None])
 
 # Each stands for a pause between two events. They stay below a day, so that a day after creation is later.
 _PAUSES = st.sampled_from(
@@ -86,6 +80,12 @@ _STARTS = st.sampled_from(
     ]
 )
 _LAWFUL_LIFETIMES = st.sampled_from([LIFETIME, timedelta(0), HOUR, RESULTS_LIFETIME, -HOUR, LIFETIME + TICK])
+
+
+def size(draw: st.DrawFn, *, hosted: bool) -> int:
+    """Draw how many requests a batch has."""
+    found = draw(_HOSTED_SIZES if hosted else _LAWFUL_SIZES)
+    return 1 + draw(ANY) % 100_000 if found is None else found
 
 
 def pause(draw: st.DrawFn) -> timedelta:
@@ -188,13 +188,15 @@ def created_at(draw: st.DrawFn, room: timedelta) -> datetime:
 
 
 def _created(draw: st.DrawFn, *, hosted: bool, archives: bool) -> lc.Created:
-    batch_id, size = draw(IDS), draw(HOSTED_SIZES if hosted else SIZES)
+    batch_id, requests = draw(IDS), size(draw, hosted=hosted)
     if hosted:
         start = created_at(draw, RESULTS_LIFETIME if archives else LIFETIME)
-        return lc.Created(batch_id, start, start + LIFETIME, size)
+        return lc.Created(batch_id, start, start + LIFETIME, requests)
     start = created_at(draw, timedelta(0))
     lifetime = draw(_LAWFUL_LIFETIMES)
-    return lc.Created(batch_id, start, later(start, lifetime) if lifetime > timedelta(0) else start + lifetime, size)
+    return lc.Created(
+        batch_id, start, later(start, lifetime) if lifetime > timedelta(0) else start + lifetime, requests
+    )
 
 
 def progress(draw: st.DrawFn, counts: lc.RequestCounts) -> lc.RequestCounts:
@@ -313,7 +315,7 @@ def request_counts(*, total: int | None = None) -> st.SearchStrategy[lc.RequestC
 
 @st.composite
 def _request_counts(draw: st.DrawFn, total: int | None) -> lc.RequestCounts:
-    number = draw(SIZES) if total is None else total
+    number = size(draw, hosted=False) if total is None else total
     return counted(**split(draw, number, ("processing", *OUTCOMES)))
 
 
