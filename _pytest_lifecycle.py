@@ -34,9 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from lifecycle.testing.reporting import CoveragePlugin  # noqa: PLC0415 -- not before it is needed
     except ImportError as error:
         raise pytest.UsageError(f"--lifecycle-coverage needs the extra `testing` of lifecycle: {error}") from None
-    config.pluginmanager.register(
-        CoveragePlugin(percent, config.getoption("--lifecycle-profile")), "lifecycle-coverage"
-    )
+    plugin = CoveragePlugin(percent, str(config.getoption("--lifecycle-profile")))
+    config.pluginmanager.register(plugin, "lifecycle-coverage")
 
 
 @pytest.fixture(scope="session")

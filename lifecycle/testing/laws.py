@@ -20,7 +20,7 @@ from lifecycle.testing.faults import SNAPSHOT_FAULTS, WIRE_PATHS, broken_snapsho
 from lifecycle.testing.strategies import event_streams, logs, wire_batches
 from lifecycle.testing.tables import indented, record_table, stream_table, table
 
-_ALL_HEALTH_CHECKS: list[Any] = list(hypothesis.HealthCheck)  # code under test may be slow, and a law inside a test
+_ALL_HEALTH_CHECKS: list[Any] = list(hypothesis.HealthCheck)  # code under test may be slow
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -198,6 +198,12 @@ class _Machine(RuleBasedStateMachine):
         life = self._picked(pick, _has_several_left)
         self._finish(life, min(requests, life.left - 1), errored, canceled)
 
+    @precondition(lambda self: any(map(_is_canceling_several, self.lives)))
+    @rule(pick=_PICKS, requests=_SIZES, errored=_SHARES, canceled=_SHARES)
+    def finish_some_while_canceling(self, pick: int, requests: int, errored: int, canceled: int) -> None:
+        life = self._picked(pick, _is_canceling_several)
+        self._finish(life, min(requests, life.left - 1), errored, canceled)
+
     @precondition(lambda self: any(map(_is_running, self.lives)))
     @rule(pick=_PICKS, errored=_SHARES, canceled=_SHARES)
     def finish_all(self, pick: int, errored: int, canceled: int) -> None:
@@ -420,6 +426,10 @@ def _is_running(life: _Life) -> bool:
 
 def _has_several_left(life: _Life) -> bool:
     return life.left > 1
+
+
+def _is_canceling_several(life: _Life) -> bool:
+    return life.left > 1 and life.batch.cancel_initiated_at is not None
 
 
 def _is_there(life: _Life) -> bool:
