@@ -36,11 +36,15 @@ class Refused(Exception):
         return f"{self.http_status}" if self.error_type is None else f"{self.http_status} {self.error_type}"
 
 
+_REFUSALS = (Refused, lc.CommandRejected)
+
+
 class Service(Protocol):
     """
     What the machine asks of an adapter: four operations of the API, and two that replace the world around it.
 
-    Each operation raises `Refused` where the service answers with an error.
+    Each operation raises `Refused` where the service answers with an error. `lifecycle.CommandRejected`, where it
+    stands on `lifecycle.decide`, does as well.
     """
 
     def create(self, request_count: int) -> Body:
@@ -280,7 +284,7 @@ class _Machine(RuleBasedStateMachine):
         counts = {"succeeded": requests - errored - canceled, "errored": errored, "canceled": canceled}
         said = f"finish({life.batch.id!r}, {', '.join(f'{name}={number}' for name, number in counts.items())})"
         answer = self._asked(said, life, lambda: self.service.finish(life.batch.id, **counts))
-        if isinstance(answer, Refused):
+        if isinstance(answer, _REFUSALS):
             self._fail(said, life, "the adapter refused to finish requests that are left", answer)
         life.succeeded += counts["succeeded"]
         life.errored += errored
@@ -298,7 +302,7 @@ class _Machine(RuleBasedStateMachine):
             self._see(said, life, answer, may_cancel=True)
             if life.batch.cancel_initiated_at is None:
                 self._fail(said, life, "it was accepted, but cancel_initiated_at is not set", answer)
-        elif not isinstance(answer, Refused):  # asked again: what the API answers is unknown
+        elif not isinstance(answer, _REFUSALS):  # asked again: what the API answers is unknown
             self._see(said, life, answer)
 
     def _delete(self, life: _Life) -> None:
@@ -308,7 +312,7 @@ class _Machine(RuleBasedStateMachine):
         if isinstance(decided, lc.CommandRejected):
             self._must_be_rejected(said, life, decided, answer)
         elif decided:  # deleted again: what the API answers is unknown
-            if isinstance(answer, Refused):
+            if isinstance(answer, _REFUSALS):
                 self._fail(said, life, "it was refused, but is allowed", answer)
             if self.setup.profile is lc.HOSTED and not _is_receipt(answer, life.batch.id):
                 receipt = {"id": life.batch.id, "type": "message_batch_deleted"}
@@ -365,7 +369,7 @@ class _Machine(RuleBasedStateMachine):
         self, said: str, life: _Life | None, answer: object, expected: tuple[int, str | None] | None, reason: str
     ) -> None:
         """The answer has to be a refusal; under HOSTED the API's own, where its documents give one."""
-        if not isinstance(answer, Refused):
+        if not isinstance(answer, _REFUSALS):
             self._fail(said, life, f"it was accepted, but has to be refused ({reason})", answer)
         if self.setup.profile is not lc.HOSTED or expected is None:
             return
@@ -382,7 +386,7 @@ class _Machine(RuleBasedStateMachine):
     def _asked(self, said: str, life: _Life | None, call: Callable[[], object]) -> object:
         try:
             return call()
-        except Refused as refused:
+        except _REFUSALS as refused:
             return refused
         except Exception as error:  # noqa: BLE001 -- whatever it is, the adapter raised it
             try:
@@ -391,7 +395,7 @@ class _Machine(RuleBasedStateMachine):
                 raise failure from error
 
     def _decoded(self, said: str, life: _Life | None, answer: object) -> lc.MessageBatch:
-        if isinstance(answer, Refused):
+        if isinstance(answer, _REFUSALS):
             self._fail(said, life, "it was refused, but is allowed", answer)
         try:
             if isinstance(answer, Mapping):

@@ -1,1 +1,1 @@
-"""The examples of README.md and specs/, run (session `docs` of nox)."""
+"""The examples of README.md, docs/ and specs/, run (session `docs` of nox)."""

@@ -1,8 +1,8 @@
 """
 What the pages show is what happens.
 
-Every ``python`` block of README.md, specs/ and examples/README.md runs; the blocks of a page share their names, top to
-bottom.  Every ``$`` line of a ``console`` block runs too, and writes what stands below it to stdout; ``...`` is
+Every ``python`` block of README.md, docs/, specs/ and examples/README.md runs; the blocks of a page share their names,
+top to bottom.  Every ``$`` line of a ``console`` block runs too, and writes what stands below it to stdout; ``...`` is
 anything.
 What is printed from the code has not drifted.
 """
@@ -21,7 +21,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "specs").rglob("*.md"))]
+FOLDERS = (ROOT / "docs", ROOT / "specs")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "README.md",
+    *sorted(page for folder in FOLDERS for page in folder.rglob("*.md")),
+]
 
 
 def name_of(page: Path) -> str:
