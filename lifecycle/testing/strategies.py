@@ -11,6 +11,7 @@ which is where Hypothesis shrinks to: ``msgbatch_01``, created on 2025-01-01 at 
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, assert_never
@@ -248,13 +249,16 @@ PATHS: Sequence[tuple[Path, lc.Phase]] = tuple(_paths())
 
 
 def paths(phases: Collection[lc.Phase] | None, longest: int) -> Sequence[Path]:
-    """The paths to *phases* of at most *longest* events; an error of ours if there is none."""
+    """The paths to *phases* of at most *longest* events, to draw from; an error of ours if there is none."""
     wanted = frozenset(lc.Phase) if phases is None else frozenset(map(_phase, phases))
-    found = [path for path, phase in PATHS if phase in wanted and len(path) <= longest]
+    found = [(path, phase) for path, phase in PATHS if phase in wanted and len(path) <= longest]
     if not found:
         names = ", ".join(sorted(wanted)) or "no phase"
         raise ValueError(f"no stream of at most {longest} events leads to {names}; allow more events or other phases")
-    return found
+    # As often to each phase, however many paths lead there; the first time each path once, in order.
+    ways = Counter(phase for _, phase in found)
+    most = max(ways.values())
+    return [path for turn in range(most) for path, phase in found if turn < most // ways[phase]]
 
 
 def _phase(value: object) -> lc.Phase:
@@ -380,6 +384,8 @@ def next_tags(before: lc.MessageBatch | None, profile: lc.Profile) -> Sequence[s
     """The tags of the events that `next_event` can make after *before*, which has to keep the rules."""
     if before is None:
         return ["created"]
+    if not isinstance(before, lc.MessageBatch):
+        raise TypeError(f"before: expected a MessageBatch or None, got {before!r}")
     broken = [found for found in lc.check(before, profile=profile) if found.rule.tier in profile.enforced]
     if broken:
         raise ValueError(f"before: expected a batch that keeps the rules, but {'; '.join(map(str, broken))}")
@@ -536,7 +542,7 @@ def interleaved(
     return tuple(found)
 
 
-_ON_THE_WIRE = [path for path, phase in PATHS if phase is not lc.Phase.DELETED]
+_ON_THE_WIRE = paths(set(lc.Phase) - {lc.Phase.DELETED}, len(lc.Phase))
 
 
 def snapshots(*, phase: lc.Phase | None = None, profile: lc.Profile = lc.LAWS) -> st.SearchStrategy[lc.MessageBatch]:

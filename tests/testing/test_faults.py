@@ -20,7 +20,7 @@ PROFILES = {profile.name: profile for profile in (lc.LAWS, lc.HOSTED)}
 STREAMS = [(name, rule) for name, known in faults.STREAM_FAULTS.items() for rule in known]
 
 # The same examples every time, so that what covers the kit's branches is not luck; test_library has the random ones.
-same = settings(derandomize=True, database=None, max_examples=25)
+same = settings(derandomize=True, database=None, max_examples=20)
 
 
 def ids(violations: "tuple[lc.Violation, ...]") -> list[str]:
@@ -74,7 +74,7 @@ def reached(strategy: st.SearchStrategy[tuple[object, str]]) -> set[str]:
     """The labels that a few hundred values have."""
     found = set()
 
-    @settings(same, max_examples=400)
+    @settings(same, max_examples=300)
     @given(strategy)
     def note(value: tuple[object, str]) -> None:
         found.add(value[1])

@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @thousands
-@given(testing.logs(max_streams=2, max_size=3), st.integers(1, 1000))
+@given(testing.logs(max_streams=2, max_size=2), st.integers(1, 1000))
 def test_what_is_appended_to_a_log_is_read_from_it(folder: Path, records: tuple[lc.Record, ...], lost: int) -> None:
     path = folder / "night.jsonl"
     path.unlink(missing_ok=True)
