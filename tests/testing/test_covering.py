@@ -60,7 +60,7 @@ class TestArrows:
         assert found.arrows == frozenset()
         assert found.broken == {"L2"}
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(st.lists(testing.event_streams(), max_size=3))
     def test_they_are_those_of_the_folds(self, streams: list[tuple[lc.Event, ...]]) -> None:
         taken = {
@@ -118,7 +118,7 @@ class TestRules:
             elif rule not in coverable(profile):
                 assert rule.id in NOT_IN_STREAMS
 
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(testing.broken_streams(profile=lc.HOSTED))
     def test_a_broken_rule_is_at_stake(self, fault: tuple[tuple[lc.Event, ...], str]) -> None:
         stream, rule = fault
@@ -126,7 +126,7 @@ class TestRules:
         assert found.broken == {rule}
         assert rule in found.at_stake
 
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(testing.broken_logs())
     def test_a_broken_rule_about_records_is_at_stake(self, fault: tuple[tuple[lc.Record, ...], str]) -> None:
         log_with_fault, rule = fault

@@ -36,13 +36,13 @@ class TestCheckProjection:
     @pytest.mark.parametrize("fn", [fold, tally])
     @pytest.mark.parametrize("profile", [lc.LAWS, lc.HOSTED], ids=lambda profile: profile.name)
     def test_one_that_keeps_the_law_passes(self, fn: Callable[..., Any], profile: lc.Profile) -> None:
-        testing.check_projection(fn, profile=profile, max_examples=30)
+        testing.check_projection(fn, profile=profile, max_examples=20)
 
     def test_one_over_records_passes(self) -> None:
         def last(state: dict[str, int] | None, records: Sequence[lc.Record]) -> dict[str, int]:
             return (state or {}) | {record.batch_id: record.version for record in records}
 
-        testing.check_projection(last, streams=testing.logs(max_streams=2), max_examples=30)
+        testing.check_projection(last, streams=testing.logs(max_streams=2), max_examples=20)
 
     def test_one_that_begins_anew_is_told_where_the_cut_is(self) -> None:
         said = failure(testing.check_projection, lambda _, events: len(events))
@@ -60,7 +60,7 @@ class TestCheckProjection:
         assert "cut after event" in said
         said = failure(testing.check_projection, lambda state, events: (state or 0) + sum(known[e.tag] for e in events))
         assert said.startswith("the projection is wrong: it raised KeyError: 'archived'\nthe stream\n")
-        assert [line.split()[1] for line in said.splitlines()[3:]] == ["created", "ended", "archived"]
+        assert said.splitlines()[-1].split()[1] == "archived"
 
     def test_one_that_remembers_too_much_is_told(self) -> None:
         seen: list[lc.Event] = []
@@ -84,7 +84,7 @@ class TestCheckProjection:
     def test_it_tries_the_same_streams_each_time_unless_told_otherwise(self) -> None:
         def tried(*, derandomize: bool) -> list[Sequence[lc.Event]]:
             found: list[Sequence[lc.Event]] = []
-            testing.check_projection(lambda _, events: found.append(events), max_examples=30, derandomize=derandomize)
+            testing.check_projection(lambda _, events: found.append(events), max_examples=20, derandomize=derandomize)
             return found
 
         assert tried(derandomize=True) == tried(derandomize=True)
@@ -123,8 +123,10 @@ class TestCheckIdempotentHandler:
             last, count = state or ("", 0)
             return (last, count) if record.event_id == last else (record.event_id, count + 1)
 
-        said = failure(testing.check_idempotent_handler, handle, max_examples=50).splitlines()
-        assert len(said[5:]) == 3
+        said = failure(testing.check_idempotent_handler, handle, max_examples=60).splitlines()
+        versions = [line.split()[1] for line in said[5:]]
+        assert versions[-1] in versions[:-2]
+        assert len(versions) <= 4
 
     def test_one_that_raises_on_a_repeat_is_told(self) -> None:
         def handle(state: set[tuple[str, int]] | None, record: lc.Record) -> set[tuple[str, int]]:
@@ -175,31 +177,31 @@ class TestCheckValidator:
     @pytest.mark.parametrize(("profile", "advice"), [(lc.LAWS, False), (lc.HOSTED, False), (lc.HOSTED, True)])
     def test_one_that_knows_all_passes(self, profile: lc.Profile, advice: bool) -> None:
         fn = validator(profile=profile, advice=advice)
-        testing.check_validator(fn, profile=profile, advice=advice, max_examples=20)
+        testing.check_validator(fn, profile=profile, advice=advice, max_examples=8)
 
     def test_refusing_by_raising_counts(self) -> None:
         def validate(body: bytes) -> None:
             if not validator(profile=lc.LAWS)(body):
                 raise ValueError("no")
 
-        testing.check_validator(validate, malformed=False, max_examples=20)
+        testing.check_validator(validate, malformed=False, max_examples=8)
 
     @pytest.mark.parametrize("rule", B_RULES[1:])
     def test_one_that_misses_a_rule_is_told_which(self, rule: str) -> None:
         fn = validator(rule)
-        said = failure(testing.check_validator, fn, profile=lc.HOSTED, advice=True, malformed=False, max_examples=20)
+        said = failure(testing.check_validator, fn, profile=lc.HOSTED, advice=True, malformed=False, max_examples=8)
         assert missed(said) == [rule]
         example = said.splitlines()[-1].removeprefix(f"  {rule}: ")
         batch = wire.decode_batch(example)
         assert [violation.rule.id for violation in lc.check(batch, profile=lc.HOSTED)] == [rule]
 
     def test_one_that_misses_negative_counts_is_told(self) -> None:
-        said = failure(testing.check_validator, without_b1, malformed=False, profile=lc.HOSTED, max_examples=20)
+        said = failure(testing.check_validator, without_b1, malformed=False, profile=lc.HOSTED, max_examples=8)
         assert missed(said) == ["B1"]
         assert '":-' in said
 
     def test_one_that_only_parses_misses_every_rule_of_the_profile(self) -> None:
-        said = failure(testing.check_validator, wire.decode_batch, max_examples=20)
+        said = failure(testing.check_validator, wire.decode_batch, max_examples=8)
         assert missed(said) == ["B4", "B5", "B6", "B10", "B11"]
 
     def test_one_that_reads_too_much_is_told_the_paths(self) -> None:
@@ -231,14 +233,14 @@ class TestCheckValidator:
                 datetime.strptime(shown["created_at"], "%Y-%m-%dT%H:%M:%S.%f+00:00")  # noqa: DTZ007 -- it is a bug
             return validator(profile=lc.LAWS)(body)
 
-        lines = failure(testing.check_validator, strict, malformed=False).splitlines()
+        lines = failure(testing.check_validator, strict, malformed=False, max_examples=60).splitlines()
         assert lines[:2] == ["the validator is wrong", "it refuses a legal body"]
         assert said in lines[2]
         legal = wire.decode_batch(lines[2].split(" for ", 1)[1])
         assert lc.check(legal) == ()
 
     def test_one_that_accepts_nothing_is_told_a_simple_body(self) -> None:
-        lines = failure(testing.check_validator, lambda _: False).splitlines()
+        lines = failure(testing.check_validator, lambda _: False, max_examples=8).splitlines()
         batch = wire.decode_batch(lines[2].split(" for ", 1)[1])
         assert (batch.phase, batch.size) == ("in_progress", 1)
         assert batch.expires_at - batch.created_at == timedelta(hours=24)

@@ -14,7 +14,7 @@ from lifecycle import testing
 from tests.testing.services import BUGS, Gateway
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=15,
     derandomize=True,
     database=None,
@@ -22,7 +22,7 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )
-QUICKER = settings(QUICK, max_examples=20)
+QUICKER = settings(QUICK, max_examples=10)
 UNTIL_CAUGHT = settings(QUICK, max_examples=300, stateful_step_count=25)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 import lifecycle as lc
@@ -98,6 +99,7 @@ class TestTwice:
     def test_it_accepts_a_rejection_of_the_first_command_of_all(self) -> None:
         testing.given().when(CANCEL).then_rejected("T1").twice()
 
+    @settings(max_examples=50)
     @hypothesis_given(st.data())
     def test_it_holds_for_every_command_of_the_library(self, data: st.DataObject) -> None:
         before = data.draw(st.sampled_from([events for phase, events in BY_PHASE.items() if phase != "deleted"]))
