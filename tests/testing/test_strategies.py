@@ -196,12 +196,12 @@ def test_what_is_left_before_the_last_time_is_enough_for_every_legal_event() -> 
     canceled = lc.evolve(late, lc.CancelInitiated(LAST))
     over = lc.evolve(late, lc.Ended(LAST, lc.RequestCounts(0, 1), "https://example.com"))
     for before in (late, canceled, over):
-        for event in values(testing.events(before=before, profile=lc.HOSTED)):
+        for event in values(testing.events(before=before, profile=lc.HOSTED), 40):
             assert lc.check(lc.evolve(before, event, profile=lc.HOSTED), profile=lc.HOSTED) == ()
     # 29 days after its creation is no datetime any more (rule B15).
-    tags = {event.tag for event in values(testing.events(before=over, profile=lc.HOSTED))}
+    tags = {event.tag for event in values(testing.events(before=over, profile=lc.HOSTED), 40)}
     assert tags == {"deleted"}
-    assert {event.tag for event in values(testing.events(before=over))} == {"archived", "deleted"}
+    assert {event.tag for event in values(testing.events(before=over), 40)} == {"archived", "deleted"}
 
 
 def test_a_batch_that_was_canceled_after_its_expiry_ends_with_expired_requests() -> None:
