@@ -25,7 +25,7 @@ from lifecycle import testing
 T = datetime(2025, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 URL = "https://api.anthropic.com/v1/messages/batches/msgbatch_01/results"
-ROUNDS, EXAMPLES = 3, 200
+ROUNDS, EXAMPLES = 3, 60
 
 quick = settings(
     max_examples=EXAMPLES,
