@@ -144,8 +144,8 @@ class _Life:
         return self.batch.ended_at is not None
 
     @property
-    def is_deleted(self) -> bool:
-        return self.batch.deleted_at is not None
+    def phase(self) -> lc.Phase:
+        return self.batch.phase
 
     @property
     def left(self) -> int:
@@ -156,6 +156,23 @@ class _Life:
         events = tuple(events)
         self.batch = lc.fold(events, start=self.batch, profile=profile)
         self.events += events
+
+
+def _is_running(life: _Life) -> bool:
+    return life.left > 0
+
+
+def _is_kept(life: _Life) -> bool:
+    return life.phase in {"ended", "archived"}
+
+
+def _is_deleted(life: _Life) -> bool:
+    return life.phase == "deleted"
+
+
+def _when(fits: Callable[[_Life], bool]) -> Callable[[Any], Any]:
+    """The step is there while some batch fits."""
+    return precondition(lambda machine: any(map(fits, machine.lives)))
 
 
 class _Machine(RuleBasedStateMachine):
@@ -183,6 +200,12 @@ class _Machine(RuleBasedStateMachine):
     def create(self, request_count: int) -> None:
         self._create(request_count)
 
+    @precondition(lambda self: len(self.lives) < _MOST_BATCHES)
+    @rule(request_count=st.integers(2, 6))
+    def create_and_cancel(self, request_count: int) -> None:
+        """So that there is something left to do while a batch is canceling."""
+        self._cancel(self._create(request_count))
+
     @precondition(lambda self: self.setup.profile is lc.HOSTED)
     @rule(request_count=st.sampled_from((0, 100_001)))
     def create_beyond_the_limits(self, request_count: int) -> None:
@@ -196,67 +219,81 @@ class _Machine(RuleBasedStateMachine):
     def retrieve_unknown(self) -> None:
         self._must_be_unknown("no_such_batch", None)
 
-    @precondition(lambda self: any(map(_has_several_left, self.lives)))
+    # A step for each arrow, and for each refusal, that is there whenever a batch is: none waits for a lucky pick.
+
+    @_when(lambda life: life.left > 1)
     @rule(pick=_PICKS, requests=_SIZES, errored=_SHARES, canceled=_SHARES)
     def finish_some(self, pick: int, requests: int, errored: int, canceled: int) -> None:
-        life = self._picked(pick, _has_several_left)
+        life = self._picked(pick, lambda life: life.left > 1)
         self._finish(life, min(requests, life.left - 1), errored, canceled)
 
-    @precondition(lambda self: any(map(_is_canceling_several, self.lives)))
+    @_when(lambda life: life.left > 1 and life.phase == "canceling")
     @rule(pick=_PICKS, requests=_SIZES, errored=_SHARES, canceled=_SHARES)
     def finish_some_while_canceling(self, pick: int, requests: int, errored: int, canceled: int) -> None:
-        life = self._picked(pick, _is_canceling_several)
+        life = self._picked(pick, lambda life: life.left > 1 and life.phase == "canceling")
         self._finish(life, min(requests, life.left - 1), errored, canceled)
 
-    @precondition(lambda self: any(map(_is_running, self.lives)))
+    @_when(_is_running)
     @rule(pick=_PICKS, errored=_SHARES, canceled=_SHARES)
     def finish_all(self, pick: int, errored: int, canceled: int) -> None:
         life = self._picked(pick, _is_running)
         self._finish(life, life.left, errored, canceled)
 
-    @rule(pick=_PICKS)
-    def cancel(self, pick: int) -> None:
-        self._cancel(self._picked(pick, lambda _: True))
-
-    @precondition(lambda self: any(map(_is_running, self.lives)))
+    @_when(_is_running)
     @rule(pick=_PICKS)
     def cancel_running(self, pick: int) -> None:
         self._cancel(self._picked(pick, _is_running))
 
-    @precondition(lambda self: any(map(_is_there, self.lives)))
+    @_when(_is_kept)
     @rule(pick=_PICKS)
     def cancel_ended(self, pick: int) -> None:
-        self._cancel(self._picked(pick, _is_there))
+        self._cancel(self._picked(pick, _is_kept))
 
+    @_when(_is_deleted)
     @rule(pick=_PICKS)
-    def delete(self, pick: int) -> None:
-        self._delete(self._picked(pick, lambda _: True))
+    def cancel_deleted(self, pick: int) -> None:
+        self._cancel(self._picked(pick, _is_deleted))
 
-    @precondition(lambda self: any(map(_is_there, self.lives)))
+    @_when(_is_running)
+    @rule(pick=_PICKS)
+    def delete_running(self, pick: int) -> None:
+        self._delete(self._picked(pick, _is_running))
+
+    @_when(_is_kept)
     @rule(pick=_PICKS)
     def delete_ended(self, pick: int) -> None:
-        self._delete(self._picked(pick, _is_there))
+        self._delete(self._picked(pick, _is_kept))
+
+    @_when(lambda life: life.phase == "archived")
+    @rule(pick=_PICKS)
+    def delete_archived(self, pick: int) -> None:
+        self._delete(self._picked(pick, lambda life: life.phase == "archived"))
+
+    @_when(_is_deleted)
+    @rule(pick=_PICKS)
+    def delete_deleted(self, pick: int) -> None:
+        self._delete(self._picked(pick, _is_deleted))
 
     @rule(seconds=st.integers(1, 3600))
     def wait(self, seconds: int) -> None:
         self._advance(timedelta(seconds=seconds))
 
-    @precondition(lambda self: any(map(_is_running, self.lives)))
+    @_when(_is_running)
     @rule(pick=_PICKS)
     def wait_for_expiry(self, pick: int) -> None:
         life = self._picked(pick, _is_running)
         self._advance(life.batch.expires_at + _GRACE - self.now)
 
-    @precondition(lambda self: any(map(_can_be_archived, self.lives)))
+    @_when(lambda life: life.phase == "ended")
     @rule(pick=_PICKS)
     def wait_for_archiving(self, pick: int) -> None:
-        life = self._picked(pick, _can_be_archived)
+        life = self._picked(pick, lambda life: life.phase == "ended")
         self._advance(life.batch.created_at + _RESULTS_LIFETIME + _GRACE - self.now)
 
     @invariant()
     def every_batch_is_as_the_model_has_it(self) -> None:
         for life in self.lives:
-            if life.is_deleted:
+            if _is_deleted(life):
                 self._must_be_unknown(life.batch.id, life)
             else:
                 said, answer = self._retrieved(life.batch.id, life)
@@ -264,7 +301,7 @@ class _Machine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------------ what they do
 
-    def _create(self, request_count: int) -> None:
+    def _create(self, request_count: int) -> _Life:
         said = f"create({request_count})"
         answer = self._asked(said, None, lambda: self.service.create(request_count))
         shown = self._decoded(said, None, answer)
@@ -277,6 +314,7 @@ class _Machine(RuleBasedStateMachine):
         self.lives.append(life)
         self.now = max(self.now, shown.created_at)
         self._see(said, life, answer)
+        return life
 
     def _finish(self, life: _Life, requests: int, errored: int, canceled: int) -> None:
         errored = min(errored, requests)
@@ -294,7 +332,7 @@ class _Machine(RuleBasedStateMachine):
         said = f"cancel({life.batch.id!r})"
         decided = self._decided(life.batch, lc.Cancel(at=self._moment(life)))
         answer = self._asked(said, life, lambda: self.service.cancel(life.batch.id))
-        if life.is_deleted:
+        if _is_deleted(life):
             self._must_be_refused(said, life, answer, None, "it was deleted")
         elif isinstance(decided, lc.CommandRejected):
             self._must_be_rejected(said, life, decided, answer)
@@ -422,26 +460,6 @@ class _Machine(RuleBasedStateMachine):
         batch = life.batch
         known = (batch.created_at, batch.cancel_initiated_at, batch.ended_at, batch.archived_at, batch.deleted_at)
         return max(self.now, *(time for time in known if time is not None))
-
-
-def _is_running(life: _Life) -> bool:
-    return life.left > 0
-
-
-def _has_several_left(life: _Life) -> bool:
-    return life.left > 1
-
-
-def _is_canceling_several(life: _Life) -> bool:
-    return life.left > 1 and life.batch.cancel_initiated_at is not None
-
-
-def _is_there(life: _Life) -> bool:
-    return life.has_ended and not life.is_deleted
-
-
-def _can_be_archived(life: _Life) -> bool:
-    return life.batch.phase is lc.Phase.ENDED
 
 
 def _seen(before: lc.MessageBatch, shown: lc.MessageBatch) -> Iterator[lc.Event]:

@@ -133,7 +133,8 @@ class TestAFailure:
     def test_it_shows_the_shortest_legal_history_and_what_was_allowed(self) -> None:
         shrinking = settings(QUICK, phases=[Phase.generate, Phase.shrink])
         said = failure(testing.model_machine(lambda: Gateway("ended_at is now on each read")), shrinking).splitlines()
-        assert said[0].startswith("retrieve('batch_1'): T4: ")
+        assert said[0].startswith("retrieve('batch_1'): ")
+        assert "T4: " in said[0]
         assert said[1] == "the legal history so far"
         assert [line.split()[:3] for line in said[3:5]] == [["1", "created", "in_progress"], ["2", "ended", "ended"]]
         assert said[5] == "allowed when ended: archived, deleted"
