@@ -6,6 +6,8 @@ or not.  So it stands beside the package, for to load a module inside of it is t
 the types are registered once somebody imports `lifecycle`, the strategies are built once somebody asks for one.
 
 It never raises.  What it imports itself is there whenever Hypothesis is.
+
+PYTEST_DONT_REWRITE: a word for pytest, which else warns where this is imported before pytest starts.
 """
 
 import sys

@@ -4,6 +4,8 @@ The entry point of the group ``pytest11``: the option ``--lifecycle-coverage`` a
 pytest loads it in every run of the environment, whether `lifecycle` is used there or not.  So it stands beside the
 package, for inside of it loading it would load the package; what is behind the option is in
 `lifecycle.testing.reporting`, and loaded once the option is used.
+
+PYTEST_DONT_REWRITE: a word for pytest, which else warns where this is imported before pytest starts.
 """
 
 from typing import Any

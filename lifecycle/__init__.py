@@ -1,4 +1,8 @@
-"""An event-sourced library for the life of a Message Batch. See README.md; the rules stand in specs/lifecycle.md."""
+"""
+An event-sourced library for the life of a Message Batch. See README.md; the rules stand in specs/lifecycle.md.
+
+PYTEST_DONT_REWRITE: a word for pytest, which else warns where this is imported before pytest starts.
+"""
 
 from lifecycle.batch import MessageBatch, Phase, ProcessingStatus, RequestCounts
 from lifecycle.deciding import Archive, Cancel, Command, Create, Delete, End, RecordProgress, decide

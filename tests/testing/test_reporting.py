@@ -1,9 +1,11 @@
 """The pytest plugin: cheap where it is not used, and a clear end where it is."""
 
+import importlib
 import subprocess
 import sys
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewriter
 
 pytest_plugins = ["pytester"]
 
@@ -104,3 +106,8 @@ class TestWithoutTheOption:
         env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": ":".join(sys.path)}
         done = subprocess.run(command, cwd=pytester.path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+    @pytest.mark.parametrize("name", ["lifecycle", "_hypothesis_lifecycle", "_pytest_lifecycle"])
+    def test_what_was_imported_before_pytest_started_is_no_reason_to_warn(self, name: str) -> None:
+        """Pytest looks at every module of a distribution with a plugin, and `-W error` makes its warning an end."""
+        assert AssertionRewriter.is_rewrite_disabled(importlib.import_module(name).__doc__ or "")
