@@ -396,7 +396,7 @@ class TestFilesThatCannotBeRead:
 
 
 def test_a_long_job_shows_how_far_it_is() -> None:
-    terminal = Terminal("outcome", "-", width=80)
+    terminal = Terminal("outcome", "-", width=80, patience=0)
     terminal.wait_for("outcome ━")
     assert terminal.finish() == 0
     assert "lifecycle: no snapshots in -" in terminal.text

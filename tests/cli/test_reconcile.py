@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cli import app
-from tests.cli.running import GOLDEN, Terminal, lifecycle, on_terminal
+from tests.cli.running import GOLDEN, Terminal, lifecycle, on_terminal, started
 
 BATCH = (GOLDEN / "batch.json").read_bytes()
 RESULTS = (GOLDEN / "results.jsonl").read_bytes().splitlines(keepends=True)
@@ -169,7 +169,7 @@ class TestReconcile:
         (folder / "results.jsonl").write_bytes(b"nope\n" * 50_000)
         ours, theirs = os.pipe()
         os.close(ours)
-        status, _, err = lifecycle("reconcile", *ALL, "--format", "jsonl", cwd=folder, stdout=theirs)
+        status, _, err = started("reconcile", *ALL, "--format", "jsonl", cwd=folder, stdout=theirs)
         os.close(theirs)
         assert (status, err) == (1, "")
 
@@ -180,8 +180,8 @@ class TestReconcile:
         assert "after a change" in text
 
     def test_a_long_job_shows_how_far_it_is(self, folder: Path) -> None:
-        terminal = Terminal("reconcile", "batch.json", "-", cwd=folder)
-        terminal.wait_for("reconcile")  # the bar, after a second without an end of the input
+        terminal = Terminal("reconcile", "batch.json", "-", cwd=folder, patience=0)
+        terminal.wait_for("reconcile")  # the bar, without an end of the input
         assert terminal.process.stdin is not None
         terminal.process.stdin.write(b"".join(GOOD))
         assert terminal.finish() == 0
