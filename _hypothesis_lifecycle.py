@@ -63,7 +63,7 @@ class _Watch:
         if name != "lifecycle":
             return None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+            spec = None if isinstance(finder, _Watch) else finder.find_spec(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):  # a namespace package has no loader, an old one no such method
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment] # it has all that a loader has
