@@ -8,13 +8,23 @@ events.  The T and B rules judge an event, as `lifecycle.folding` has them; the 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, assert_never, runtime_checkable
 
 import attrs
 
 from lifecycle.batch import MessageBatch, Phase
 from lifecycle.errors import LogError
-from lifecycle.events import EVENTS, CountsUpdated, Record
+from lifecycle.events import (
+    EVENTS,
+    Archived,
+    CancelInitiated,
+    CountsUpdated,
+    Created,
+    Deleted,
+    Ended,
+    Event,
+    Record,
+)
 from lifecycle.folding import check_type
 from lifecycle.fusing import State, Steps, newly_broken, steps
 from lifecycle.machine import TRANSITIONS, allowed
@@ -235,7 +245,7 @@ class Reducer:
                 continue
             check_type("record", record, Record)
             event, place = record.event, record.place or _NOWHERE
-            yield from self.add(record.batch_id, record.version, record.event_id, event, hash(event), *place)
+            yield from self.add(record.batch_id, record.version, record.event_id, event, _content(event), *place)
 
     def _run_lines(self, reading: Lines) -> Iterator[Finding]:
         """
@@ -315,6 +325,21 @@ class Reducer:
         batch_id, version, event_id, event, content, _ = entry
         yield from self.add(batch_id, version, event_id, event, content, path, number)
         self.streams[batch_id].said = None
+
+
+def _content(event: Event) -> int:
+    """A hash of what *event* says. Numbers are hashed as text, too, for their hashes repeat: 2**61-1 has that of 0."""
+    match event:
+        case Created():
+            return hash((event, str(event.request_count)))
+        case CountsUpdated() | Ended():
+            counts = event.request_counts
+            numbers = counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired
+            return hash((event, str(numbers)))
+        case CancelInitiated() | Archived() | Deleted():
+            return hash(event)
+        case _:
+            assert_never(event)
 
 
 def _refused(error: LogError) -> Finding:

@@ -484,8 +484,10 @@ USUAL_SEQUENCES = tuple(f"{version:020d}" for version in range(1000))
 
 
 def sequence_of(version: int) -> str:
-    """The `sequence` of a record."""
-    return USUAL_SEQUENCES[version] if version < 1000 else f"{version:020d}"
+    """The `sequence` of a record; after the largest version there is none, so it is ""."""
+    if version < 1000:
+        return USUAL_SEQUENCES[version]
+    return f"{version:020d}" if version <= LARGEST_NUMBER else ""
 
 
 Entry = tuple[str, int, str, Data, int, datetime]
@@ -592,10 +594,11 @@ def _settler(cls: type[Event]) -> Callable[[Any], int]:
     hashed, times = [repr(cls.tag)], []
     for field in attrs.fields(cls):
         if field.type is RequestCounts:
-            hashed.append("astuple(counts)")
+            hashed.append("'%d %d %d %d %d' % astuple(counts)")
             times.append(f"    counts = data.{field.name}")
         else:
-            hashed.append(f"data.{field.name}")
+            # As text, for the hashes of numbers repeat: 2**61-1 has that of 0.
+            hashed.append(f"str(data.{field.name})" if field.type is int else f"data.{field.name}")
         if field.type is datetime:
             times.append(f"    data.{field.name} = recorded_time(data.{field.name})")
     source = "\n".join(["def settle(data):", *times, f"    return hash(({', '.join(hashed)}))"])

@@ -135,6 +135,25 @@ class TestL4:
         assert found([*gap, record(2, CANCELED)]) == [(9, "L3"), (2, "L4")]
         assert found([*gap, record(5, REPEATED)]) == [(9, "L3"), (5, "L3")]
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (lc.RequestCounts(2**61 - 1), lc.RequestCounts(0, 2**61 - 1)),  # their numbers have the same hashes
+            (lc.RequestCounts(0, 2**62 - 2), lc.RequestCounts(0, 2**61 - 1, 2**61 - 1)),
+        ],
+    )
+    def test_large_numbers_are_told_apart(
+        self, tmp_path: Path, first: lc.RequestCounts, second: lc.RequestCounts
+    ) -> None:
+        created = attrs.evolve(CREATED, request_count=first.total)
+        log_of = [record(1, created), record(2, lc.CountsUpdated(first)), record(2, lc.CountsUpdated(second))]
+        assert found(log_of) == [(2, "L4")]
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(b"".join(wire.encode_record(one) + b"\n" for one in log_of))
+        assert [one.rule.id for one in lc.audit(log.read(path))] == ["L4"]
+        other = [record(1, created), record(1, attrs.evolve(CREATED, request_count=first.total % (2**61 - 1)))]
+        assert found(other) == [(1, "L4")]
+
 
 class TestT1:
     """The status changes along the arrows of the chart only."""
@@ -270,6 +289,17 @@ class TestAnUpdateThatRepeatsTheLastOne:
         paths[1].write_bytes(wire.encode_record(record(3, self.MOVED))[:-20] + b"}\n")  # without its crc32
         paths[2].write_bytes(self.lines(record(4, REPEATED)))
         assert [(one.version, one.rule.id) for one in lc.audit(log.read(*paths))] == [(4, "T5")]
+
+    def test_is_no_record_after_the_largest_version(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        last = record(2**63 - 1, REPEATED)
+        after = self.lines(last).replace(b'"09223372036854775807"', b'"09223372036854775808"')
+        body = after[:-21] + b"}"
+        after = body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+        path.write_bytes(self.lines(record(1, CREATED), last) + after)
+        report = lc.replay(log.read(path))
+        assert [one.rule.id for one in report.findings] == ["L3", "wire"]
+        assert report.versions == {"msgbatch_01": 2**63 - 1}
 
     @pytest.mark.parametrize("event", [CANCELED, ENDED])
     def test_is_told_from_another_event_with_the_same_data(self, tmp_path: Path, event: lc.Event) -> None:
