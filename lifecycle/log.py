@@ -6,30 +6,21 @@ durable, and leaves a file that reads, whatever happens in the middle.
 """
 
 import contextlib
-import gzip
 import io
 import os
-import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 from lifecycle import wire
 from lifecycle.errors import LogError, WireError
 from lifecycle.events import Record
+from lifecycle.lines import GZIP, File, over_limit, said
 
 try:
     import fcntl
 except ImportError:  # not a POSIX system: the caller has to see to it that there is one writer
     fcntl = None  # type: ignore[assignment] # stands for the module
-
-_CHUNK = 1 << 16  # small enough that the lines of a chunk stay in the processor's cache
-_GZIP = b"\x1f\x8b"
-# All that reading a file, compressed or not, raises when the file is at fault; a ValueError: no such path can be, or
-# standard input is closed.
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 OnError = Callable[[LogError], object]
 
@@ -62,7 +53,7 @@ def read(
     """
     if isinstance(until, datetime) and until.utcoffset() is None:
         raise ValueError(f"until: expected an aware datetime, got the naive {until!r}")
-    return Reading([os.fspath(path) for path in paths], on_error, batch_id, until, max_bytes)
+    return Reading([File(path) for path in paths], on_error, batch_id, until, max_bytes)
 
 
 class Reading(Iterator[Record]):
@@ -70,27 +61,32 @@ class Reading(Iterator[Record]):
 
     def __init__(
         self,
-        paths: list[str],
+        files: list[File],
         on_error: OnError | None,
         batch_id: str | None,
         until: int | datetime | None,
         max_bytes: int,
     ) -> None:
-        self._paths = paths
+        self._files = files
         self._on_error = on_error
         self._batch_id = batch_id
         self._until = until
         self._max_bytes = max_bytes
         self._records = self._iterate()
-        self.bytes_read = 0
-        """How much of the files has been read, as it lies on the disk."""
 
     def __next__(self) -> Record:
         return next(self._records)
 
+    @property
+    def bytes_read(self) -> int:
+        """How much of the files has been read, as it lies on the disk; nothing of a pipe."""
+        return sum(file.bytes_read for file in self._files)
+
     def _iterate(self) -> Iterator[Record]:
-        for path in self._paths:
-            for number, line, torn in self._lines(path):
+        for path, first, lines, torn in self.blocks():
+            for number, line in enumerate(lines, first):
+                if line is not None and not line.strip():
+                    continue
                 try:
                     record = wire.decode_line(self._whole(line), (path, number), self._max_bytes)
                 except WireError as error:
@@ -105,9 +101,9 @@ class Reading(Iterator[Record]):
 
     def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
         """For reducers: file, number of the first line, lines (None: over the limit), and whether the last is torn."""
-        for path in self._paths:
-            for number, lines, torn in self._blocks(path):
-                yield path, number, lines, torn
+        for file in self._files:
+            for number, lines, torn in file.blocks(self._max_bytes):
+                yield file.path, number, lines, torn
 
     @property
     def everything(self) -> bool:
@@ -129,7 +125,7 @@ class Reading(Iterator[Record]):
 
     def _whole(self, line: bytes | None) -> bytes:
         if line is None:
-            raise WireError((("$", f"the line is over the limit of {self._max_bytes:,} bytes"),))
+            raise WireError((("$", over_limit(self._max_bytes)),))
         return line
 
     def _wanted(self, batch_id: str, version: int, recorded_at: datetime) -> bool:
@@ -138,66 +134,6 @@ class Reading(Iterator[Record]):
         if self._until is None:
             return True
         return recorded_at <= self._until if isinstance(self._until, datetime) else version <= self._until
-
-    def _lines(self, path: str) -> Iterator[tuple[int, bytes | None, bool]]:
-        """Number, line and whether it is a last one without an end; no blank ones."""
-        for first, lines, torn in self._blocks(path):
-            for number, line in enumerate(lines, first):
-                if line is None or line.strip():
-                    yield number, line, torn
-
-    def _blocks(self, path: str) -> Iterator[tuple[int, list[bytes | None], bool]]:
-        """Number of the first line, lines (None for one over the limit), and whether they are a torn one."""
-        number, rest, over = 1, b"", False
-        for chunk in self._chunks(path):
-            content = rest + chunk
-            lines = cast(list[bytes | None], content.split(b"\n"))
-            rest = cast(bytes, lines.pop())
-            if lines:
-                if over:
-                    lines[0], over = None, False
-                if len(content) > self._max_bytes:
-                    lines = [line if line is not None and len(line) <= self._max_bytes else None for line in lines]
-                yield number, lines, False
-                number += len(lines)
-            if over or len(rest) > self._max_bytes:
-                rest, over = b"", True
-        if over:
-            yield number, [None], False  # no writer of ours was stopped in the middle of this
-        elif rest.strip():
-            yield number, [rest], True
-
-    def _chunks(self, path: str) -> Iterator[bytes]:
-        try:
-            with contextlib.ExitStack() as stack:
-                raw = _stdin() if path == "-" else stack.enter_context(Path(path).open("rb"))
-                buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
-                file: Any = buffered
-                if buffered.peek(2)[:2] == _GZIP:
-                    file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
-                done = self.bytes_read
-                while chunk := file.read1(_CHUNK):
-                    self.bytes_read = done + _tell(buffered)
-                    yield chunk
-        except _UNREADABLE as error:
-            raise LogError(path, None, f"cannot be read: {_said(error)}") from error
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin is None:
-        raise ValueError("standard input is closed")
-    return sys.stdin.buffer
-
-
-def _tell(file: io.BufferedReader) -> int:
-    try:
-        return file.tell()
-    except OSError:
-        return 0  # a pipe
-
-
-def _said(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _refused(path: str, number: int, error: WireError, *, torn: bool) -> LogError:
@@ -245,7 +181,7 @@ def append(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
                     file.truncate(end)
                 raise
     except (OSError, ValueError) as error:
-        raise LogError(name, None, f"cannot be written: {_said(error)}") from error
+        raise LogError(name, None, f"cannot be written: {said(error)}") from error
 
 
 def _line(record: Record) -> bytes:
@@ -262,7 +198,7 @@ def _read(file: io.FileIO, start: int, length: int) -> bytes:
 
 def _good_end(file: io.FileIO, size: int) -> tuple[int, bytes]:
     """Where the whole lines end, and the newline that the last one lacks."""
-    if _read(file, 0, 2) == _GZIP:
+    if _read(file, 0, 2) == GZIP:
         raise ValueError("it is compressed; append to a plain file")
     if size == 0 or _read(file, size - 1, 1) == b"\n":
         return size, b""

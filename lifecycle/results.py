@@ -10,19 +10,13 @@ for; whatever it refuses goes to the standard library's json, which accepts it o
 path accepts the reference path accepts with the same value: tests hold them to it.
 """
 
-import contextlib
-import gzip
-import io
 import json
 import os
 import re
-import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NoReturn, cast
+from typing import Any, Final, Literal, NoReturn, cast
 
 import attrs
 import msgspec
@@ -30,6 +24,7 @@ import msgspec
 from lifecycle.batch import MessageBatch, RequestCounts, unchecked
 from lifecycle.errors import LogError
 from lifecycle.folding import check_type
+from lifecycle.lines import Block, File, in_blocks, over_limit
 
 MAX_BYTES = 16 << 20
 """
@@ -43,11 +38,6 @@ MAX_PROBLEMS = 1000
 """How many refused lines a `Reconciliation` explains. It has the numbers of all of them."""
 
 _MAX_REQUESTS = 256 << 20  # the guide's limit for the body that creates a batch
-_CHUNK = 1 << 16  # small enough that the lines of a chunk stay in the processor's cache
-_GZIP = b"\x1f\x8b"
-# All that reading a file, compressed or not, raises when the file is at fault; a ValueError: no such path can be, or
-# standard input is closed.
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 # All that decoding raises for a text: neither UnicodeDecodeError nor RecursionError is a MsgspecError.
 _REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -244,17 +234,17 @@ def submitted_ids(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         LogError: The file cannot be read to its end, or has something else in it.
     """
-    name = os.fsdecode(path)
-    blocks = _File(name, _MAX_REQUESTS).blocks()
+    file = _file(path)
+    name, blocks = file.path, file.blocks(_MAX_REQUESTS)
     ids: list[str] = []
-    for first, block in blocks:
+    for first, block, _ in blocks:
         plain = _plain_ids(block)
         if plain is not None:
             ids += plain
             continue
         for number, line in enumerate(block, first):
             if line is None:
-                raise LogError(name, number, f"the line is over the limit of {_MAX_REQUESTS:,} bytes")
+                raise LogError(name, number, over_limit(_MAX_REQUESTS))
             text = line.strip()
             if not text:
                 continue
@@ -330,93 +320,26 @@ def _origin(url: str) -> tuple[str, str | IPv6Address, int] | None:
 # --------------------------------------------------------------------------------------------------------------- lines
 
 
-_Block = list[bytes | None]
-"""Lines, without their newlines; None for one over the limit."""
-
-
-class _File:
-    """The lines of a file."""
-
-    def __init__(self, name: str, max_bytes: int) -> None:
-        if re.match(r"https?://", name, re.IGNORECASE):
-            reason = "is a URL, and nothing is fetched here; download it first (same_origin says with which key)"
-            raise LogError(name, None, reason)
-        self.name = name
-        self.bytes_read = 0
-        self._max_bytes = max_bytes
-
-    def blocks(self) -> Iterator[tuple[int, _Block]]:
-        """Blocks, each with the number of its first line."""
-        number, size = 1, 0
-        pieces: list[bytes] = []  # of a line that goes on; how long it is so far
-        for chunk in self._chunks():
-            end = chunk.rfind(b"\n")
-            if end >= 0:
-                content = b"".join([*pieces, chunk[:end]])
-                lines = cast(_Block, content.split(b"\n"))
-                if size > self._max_bytes:
-                    lines[0] = None
-                if len(content) > self._max_bytes:
-                    lines = [None if line is None or len(line) > self._max_bytes else line for line in lines]
-                yield number, lines
-                number += len(lines)
-                pieces, size = [], 0
-            pieces.append(chunk[end + 1 :])
-            size += len(pieces[-1])
-            if size > self._max_bytes:
-                pieces.clear()
-        if size:
-            yield number, [b"".join(pieces) if size <= self._max_bytes else None]
-
-    def _chunks(self) -> Iterator[bytes]:
-        try:
-            with contextlib.ExitStack() as stack:
-                raw = _stdin() if self.name == "-" else stack.enter_context(Path(self.name).open("rb"))
-                buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
-                file: Any = buffered
-                if buffered.peek(2)[:2] == _GZIP:
-                    file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
-                while chunk := file.read1(_CHUNK):
-                    with contextlib.suppress(OSError):  # a pipe
-                        self.bytes_read = buffered.tell()
-                    yield chunk
-        except _UNREADABLE as error:
-            raise LogError(self.name, None, f"cannot be read: {_said(error)}") from error
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin is None:
-        raise ValueError("standard input is closed")
-    return sys.stdin.buffer
-
-
-def _said(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _file(path: str | os.PathLike[str]) -> File:
+    file = File(path)
+    if re.match(r"https?://", file.path, re.IGNORECASE):
+        reason = "is a URL, and nothing is fetched here; download it first (same_origin says with which key)"
+        raise LogError(file.path, None, reason)
+    return file
 
 
 class _Given:
     """Lines that somebody else reads."""
 
-    name = "<results>"
+    path = "<results>"
     bytes_read = 0
 
-    def __init__(self, lines: Lines, max_bytes: int) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._max_bytes = max_bytes
 
-    def blocks(self) -> Iterator[tuple[int, _Block]]:
+    def blocks(self, max_bytes: int) -> Iterator[Block]:
         """As those of a file."""
-        number, size = 1, 0
-        block: _Block = []
-        for item in self._lines:
-            line = _bytes_of(item)
-            block.append(line if len(line) <= self._max_bytes else None)
-            size += len(line)
-            if size >= _CHUNK:
-                yield number, block
-                number, block, size = number + len(block), [], 0
-        if block:
-            yield number, block
+        return in_blocks(map(_bytes_of, self._lines), max_bytes)
 
 
 def _bytes_of(line: object) -> bytes:
@@ -432,13 +355,13 @@ def _bytes_of(line: object) -> bytes:
     return found.removesuffix(b"\n")
 
 
-def _lines_of(results: Source, max_bytes: int) -> _File | _Given:
+def _lines_of(results: Source) -> File | _Given:
     given: object = results
     if isinstance(given, str | os.PathLike):
-        return _File(os.fsdecode(given), max_bytes)
+        return _file(given)
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Iterable):
         raise TypeError(f"results: expected a path or lines, got {type(given).__name__}")
-    return _Given(given, max_bytes)
+    return _Given(given)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -482,7 +405,7 @@ class Reading(Iterator[Result]):
     def __init__(self, results: Source, on_error: OnError | None, max_bytes: int) -> None:
         self._on_error = on_error
         self._max_bytes = max_bytes
-        self._lines = _lines_of(results, max_bytes)
+        self._lines = _lines_of(results)
         self._results = self._iterate()
 
     def __next__(self) -> Result:
@@ -518,7 +441,7 @@ class Reading(Iterator[Result]):
         return self._decoded(tell)
 
     def _decoded(self, refuse: OnError) -> Iterator[tuple[int, list[_Line | None]]]:
-        for first, block in self._lines.blocks():
+        for first, block, _ in self._lines.blocks(self._max_bytes):
             rows: list[_Line | None]
             try:
                 lines = cast(list[bytes], block)
@@ -531,13 +454,13 @@ class Reading(Iterator[Result]):
                     try:
                         row = self._row(line)
                     except _Refused as refused:
-                        refuse(LogError(self._lines.name, number, f"no result: {refused}", refused.problems))
+                        refuse(LogError(self._lines.path, number, f"no result: {refused}", refused.problems))
                     rows.append(row)
             yield first, rows
 
     def _row(self, line: bytes | None) -> _Line | None:
         if line is None:
-            raise _Refused((("$", f"the line is over the limit of {self._max_bytes:,} bytes"),))
+            raise _Refused((("$", over_limit(self._max_bytes)),))
         if not line.strip():
             return None
         try:
@@ -667,7 +590,7 @@ _decode_sent: Callable[[bytes], _Sent | list[_Request | str] | str] = msgspec.js
 ).decode
 
 
-def _plain_ids(block: _Block) -> list[str] | None:
+def _plain_ids(block: list[bytes | None]) -> list[str] | None:
     """The ids of lines that hold one plain id each, with nothing around it; None if there may be other lines."""
     try:
         text = b"\n".join(cast(list[bytes], block)).decode()
@@ -733,10 +656,10 @@ def _no_id(value: object, path: str) -> NoReturn:
     raise _Refused(((path, f"expected an id, or a request with its custom_id as text, got {shown}"),))
 
 
-def _ids_of_all(name: str, lines: list[bytes | None], blocks: Iterator[tuple[int, _Block]]) -> list[str]:
+def _ids_of_all(name: str, lines: list[bytes | None], blocks: Iterator[Block]) -> list[str]:
     """The ids in the one text that these lines and those of all further blocks are."""
     size = sum(len(line or b"") for line in lines)
-    for _, block in blocks:
+    for _, block, _ in blocks:
         lines += block
         size += sum(len(line or b"") for line in block)
         if size > _MAX_REQUESTS:

@@ -105,16 +105,6 @@ class TestReading:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line("a") + b"\n")))
         assert [each.custom_id for each in read("-")] == ["a"]
 
-    def test_a_pipe_can_be_read_though_nobody_knows_how_far_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        ours, theirs = os.pipe()
-        os.write(theirs, line("a") + b"\n")
-        os.close(theirs)
-        with open(ours, encoding="utf-8") as file:  # noqa: PTH123 -- a descriptor has no path
-            monkeypatch.setattr("sys.stdin", file)
-            reading = read("-")
-            assert [each.custom_id for each in reading] == ["a"]
-        assert reading.bytes_read == 0
-
     def test_standard_input_that_is_closed_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", None)
         with pytest.raises(lc.LogError) as caught:
@@ -418,7 +408,7 @@ def test_a_line_is_read_or_refused_as_the_description_says_on_both_paths(values:
 )
 def test_where_a_file_is_cut_into_chunks_changes_nothing(lines: list[bytes], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "_CHUNK", size)
+        patch.setattr("lifecycle.lines.CHUNK", size)
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n".join(lines))))
         errors: list[lc.LogError] = []
         found = list(read("-", on_error=errors.append))
@@ -625,7 +615,7 @@ IDS = st.sampled_from("abcdef")
 def test_it_finds_what_counting_by_hand_finds(ids: list[str], rows: list[Any], chunk: int) -> None:
     lines = [b"" if row == "" else b"{" if row is None else line(*row) for row in rows]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "_CHUNK", chunk)  # the size of the blocks that are matched together
+        patch.setattr("lifecycle.lines.CHUNK", chunk)  # the size of the blocks that are matched together
         found = reconcile(batch_of(), lines, submitted=iter(ids))
         bare = reconcile(batch_of(), lines)
     fates: dict[str, list[tuple[int, str]]] = {}
@@ -725,7 +715,7 @@ FILES: dict[str, str] = {
 def test_submitted_ids_are_read_from_any_form(
     name: str, packed: bool, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "_CHUNK", chunk)
+    monkeypatch.setattr("lifecycle.lines.CHUNK", chunk)
     path = tmp_path / "ids"
     path.write_bytes(gzip.compress(FILES[name].encode()) if packed else FILES[name].encode())
     assert submitted_ids(path) == PLAIN
@@ -783,7 +773,7 @@ def test_ids_over_the_limit_are_refused(
     content: bytes, number: int | None, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "_MAX_REQUESTS", 200)
-    monkeypatch.setattr(results, "_CHUNK", chunk)
+    monkeypatch.setattr("lifecycle.lines.CHUNK", chunk)
     (tmp_path / "ids").write_bytes(content)
     with pytest.raises(lc.LogError) as caught:
         submitted_ids(tmp_path / "ids")

@@ -2,11 +2,9 @@
 
 import contextlib
 import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from lifecycle import Finding, LogError, MessageBatch, Phase, Profile, Record, Report, Tier, log, wire
@@ -31,10 +29,10 @@ from lifecycle.cli.output import (
     write_json_array,
     write_json_lines,
 )
+from lifecycle.lines import STDIN, File
 from lifecycle.machine import allowed
 from lifecycle.replaying import Reducer
 
-STDIN = "-"
 _TOLD = 20  # findings that `replay` tells of; `audit` lists them all
 
 Until = int | datetime | None
@@ -94,23 +92,11 @@ def check_paths(paths: Sequence[str]) -> int | None:
     """
     if paths.count(STDIN) > 1:
         raise UsageError("- is standard input, which can be read only once")
-    total = 0
-    known = True
+    total: int | None = 0
     for path in paths:
-        if path == STDIN:
-            known = False
-            if sys.stdin is None:
-                raise LogError(path, None, "cannot be read: standard input is closed")
-            continue
-        try:
-            found = Path(path).stat()
-        except (OSError, ValueError) as error:
-            raise LogError(path, None, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-        if stat.S_ISDIR(found.st_mode):
-            raise LogError(path, None, "cannot be read: Is a directory")
-        known = known and stat.S_ISREG(found.st_mode)
-        total += found.st_size
-    return total if known else None
+        size = File(path).size()
+        total = None if total is None or size is None else total + size
+    return total
 
 
 @contextlib.contextmanager

@@ -6,24 +6,18 @@ are only found and cut out; each is then read by `lifecycle.wire` from its own b
 strictness is lost on the way.
 """
 
-import contextlib
-import gzip
-import io
 import json
 import re
-import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import attrs
 
 from lifecycle import LogError, MessageBatch, Profile, Rule, Tier, WireError, wire
 from lifecycle import check as judge
-from lifecycle.cli.logs import STDIN, check_paths, parse_time
+from lifecycle.cli.logs import check_paths, parse_time
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -40,14 +34,12 @@ from lifecycle.cli.output import (
     write,
     write_json_array,
 )
+from lifecycle.lines import File, over_limit
 from lifecycle.rules import WIRE
 
 MAX_BYTES = 256 << 20
 """How long a line, or a JSON text of many lines, may be. A line over it is refused without being held."""
 
-_CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
-_UNREADABLE = (OSError, EOFError, zlib.error)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
@@ -70,8 +62,12 @@ class Source:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.bytes_read = 0
+        self._file = File(path)
+
+    @property
+    def bytes_read(self) -> int:
         """How much of the file has been read, as it lies on the disk."""
+        return self._file.bytes_read
 
     def snapshots(self) -> Iterator[Body]:
         """
@@ -111,40 +107,12 @@ class Source:
 
     def _lines(self) -> Iterator[Body]:
         """The lines that are not blank, without their newlines."""
-        pieces: list[bytes] = []
-        size = 0
-        for chunk in chain(self._chunks(), [b"\n"]):
-            head, *others = chunk.split(b"\n")
-            size += len(head)
-            if size <= MAX_BYTES:
-                pieces.append(head)
-            else:
-                pieces.clear()
-            if others:
-                line = b"".join(pieces)
-                if size > MAX_BYTES:
-                    yield _refusal(f"the line is over the limit of {MAX_BYTES:,} bytes")
+        for _, lines, _ in self._file.blocks(MAX_BYTES):
+            for line in lines:
+                if line is None:
+                    yield _refusal(over_limit(MAX_BYTES))
                 elif line.strip():
                     yield line
-                *whole, tail = others
-                yield from (line for line in whole if line.strip())
-                pieces, size = [tail], len(tail)
-
-    def _chunks(self) -> Iterator[bytes]:
-        try:
-            with contextlib.ExitStack() as stack:
-                raw = sys.stdin.buffer if self.path == STDIN else stack.enter_context(Path(self.path).open("rb"))
-                buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
-                file: Any = buffered
-                if buffered.peek(2)[:2] == _GZIP:
-                    file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
-                while chunk := file.read1(_CHUNK):
-                    with contextlib.suppress(OSError):  # a pipe
-                        self.bytes_read = buffered.tell()
-                    yield chunk
-        except _UNREADABLE as error:
-            reason = getattr(error, "strerror", None) or error
-            raise LogError(self.path, None, f"cannot be read: {reason}") from error
 
 
 def _refusal(message: str) -> WireError:

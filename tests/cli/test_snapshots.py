@@ -1,6 +1,7 @@
 """`check`: whatever the file looks like, each snapshot is found, and judged from its own bytes."""
 
 import gzip
+import io
 import json
 import random
 from pathlib import Path
@@ -139,19 +140,19 @@ def test_nothing_of_the_strictness_of_the_wire_is_lost(
 def test_objects_after_one_another_are_all_found(bodies: list[bytes], chance: random.Random) -> None:
     gaps = [chance.choice([b"\n", b"\r\n", b"\n\n", b" \n\t"]) for _ in bodies]
     text = b"".join(body + gap for body, gap in zip(bodies, gaps, strict=True))
-    source = snapshots.Source("x")
-    source._chunks = lambda: iter([text[:100], text[100:]])  # type: ignore[method-assign] # in place of a file
     if bodies[0] in (PRETTY, PRETTY_BROKEN) or not {PRETTY, PRETTY_BROKEN} & set(bodies):
-        assert [json.loads(found) for found in source.snapshots() if isinstance(found, bytes)] == [
-            json.loads(body) for body in bodies
-        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("lifecycle.lines.CHUNK", 100)
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+            found = list(snapshots.Source("-").snapshots())
+        assert [json.loads(body) for body in found if isinstance(body, bytes)] == [json.loads(body) for body in bodies]
 
 
 class TestLimits:
     @pytest.fixture(autouse=True)
     def limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(snapshots, "MAX_BYTES", 2000)
-        monkeypatch.setattr(snapshots, "_CHUNK", 300)
+        monkeypatch.setattr("lifecycle.lines.CHUNK", 300)
 
     def test_a_line_over_the_limit_is_refused_and_the_next_is_read(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
