@@ -10,7 +10,6 @@ for; whatever it refuses goes to the standard library's json, which accepts it o
 path accepts the reference path accepts with the same value: tests hold them to it.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,9 +21,10 @@ import attrs
 import msgspec
 
 from lifecycle.batch import MessageBatch, RequestCounts, unchecked
-from lifecycle.errors import LogError
+from lifecycle.errors import LogError, WireError
 from lifecycle.folding import check_type
 from lifecycle.lines import Block, File, in_blocks, over_limit
+from lifecycle.parsing import decode, parse, refuse, shown, text_problem
 
 MAX_BYTES = 16 << 20
 """
@@ -250,7 +250,7 @@ def submitted_ids(path: str | os.PathLike[str]) -> list[str]:
                 continue
             try:
                 ids += _ids_of(text)
-            except _Refused as refused:
+            except WireError as refused:
                 if ids or text[:1] not in {b"{", b"["}:
                     raise LogError(name, number, f"no submitted id: {refused}", refused.problems) from None
                 # It may be the beginning of a text that takes all lines.
@@ -430,17 +430,17 @@ class Reading(Iterator[Result]):
             raise error
         self._on_error(error)
 
-    def blocks(self, refuse: OnError) -> Iterator[tuple[int, list[_Line | None]]]:
-        """For `reconcile`: the number of the first line, and the lines, decoded; None: blank, or told to *refuse*."""
+    def blocks(self, note: OnError) -> Iterator[tuple[int, list[_Line | None]]]:
+        """For `reconcile`: the number of the first line, and the lines, decoded; None: blank, or told to *note*."""
 
         def tell(error: LogError) -> None:
             if self._on_error is not None:
                 self._on_error(error)
-            refuse(error)
+            note(error)
 
         return self._decoded(tell)
 
-    def _decoded(self, refuse: OnError) -> Iterator[tuple[int, list[_Line | None]]]:
+    def _decoded(self, note: OnError) -> Iterator[tuple[int, list[_Line | None]]]:
         for first, block, _ in self._lines.blocks(self._max_bytes):
             rows: list[_Line | None]
             try:
@@ -453,14 +453,14 @@ class Reading(Iterator[Result]):
                     row = None
                     try:
                         row = self._row(line)
-                    except _Refused as refused:
-                        refuse(LogError(self._lines.path, number, f"no result: {refused}", refused.problems))
+                    except WireError as refused:
+                        note(LogError(self._lines.path, number, f"no result: {refused}", refused.problems))
                     rows.append(row)
             yield first, rows
 
     def _row(self, line: bytes | None) -> _Line | None:
         if line is None:
-            raise _Refused((("$", over_limit(self._max_bytes)),))
+            refuse(over_limit(self._max_bytes))
         if not line.strip():
             return None
         try:
@@ -479,23 +479,11 @@ def _check_utf8(text: bytes) -> None:
         text.decode()
 
 
-class _Refused(ValueError):
-    """Why a text is not what it should be."""
-
-    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
-        super().__init__("; ".join(f"{path}: {message}" for path, message in problems))
-        self.problems = problems
-
-
-def _refuse(message: str) -> NoReturn:
-    raise _Refused((("$", message),))
-
-
 def _structure_line(line: bytes) -> _Line:
     """The reference path: a line by way of the standard library's json."""
     value = _parse(line)
     if not isinstance(value, dict):
-        _refuse(f"expected an object, got {_shown(value)}")
+        refuse(f"expected an object, got {shown(value)}")
     problems = []
     custom_id, result = value.get("custom_id", _MISSING), value.get("result", _MISSING)
     if (problem := _text_problem(custom_id)) is not None:
@@ -508,7 +496,7 @@ def _structure_line(line: bytes) -> _Line:
     else:
         problems.append(("$.result", _expected("an object", result)))
     if problems:
-        raise _Refused(tuple(problems))
+        raise WireError(tuple(problems))
     return _Line(cast(str, custom_id), _Outcome(cast(ResultType, kind), _structure_error(error)))
 
 
@@ -529,48 +517,18 @@ _MISSING: Final = object()
 
 
 def _text_problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return _expected("text", value)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"text with a lone surrogate: {_shown(value)}"
-    return None
+    return text_problem(value) if isinstance(value, str) else _expected("text", value)
 
 
 def _expected(what: str, value: object) -> str:
-    return "missing" if value is _MISSING else f"expected {what}, got {_shown(value)}"
+    return "missing" if value is _MISSING else f"expected {what}, got {shown(value)}"
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "an array"
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _no_constant(name: str) -> NoReturn:
-    _refuse(f"malformed JSON: {name} is no JSON")
-
-
-# Of thousands of digits no int can be made; no number is asked for here but to show it.
-_decode_any = json.JSONDecoder(parse_int=lambda digits: int(digits[:600]), parse_constant=_no_constant).decode
-
-
-def _parse(text: bytes) -> Any:
-    """JSON as the standard library reads it, without its leniency."""
-    if text.startswith(b"\xef\xbb\xbf"):
-        _refuse("starts with a byte order mark; UTF-8 has none")
+def _parse(body: bytes) -> Any:
     try:
-        return _decode_any(text.decode())
-    except UnicodeDecodeError as error:
-        _refuse(f"invalid UTF-8 at byte {error.start}")
+        return parse(body)
     except RecursionError:
-        _refuse("nested deeper than can be read")
-    except json.JSONDecodeError as error:
-        _refuse(f"malformed JSON: {error}")
+        refuse("nested deeper than can be read")
 
 
 # ------------------------------------------------------------------------------------------------------- submitted ids
@@ -605,12 +563,7 @@ def _plain_ids(block: list[bytes | None]) -> list[str] | None:
 def _ids_of(text: bytes) -> list[str]:
     """The ids in one text: a plain one, or JSON."""
     if text[:1] not in {b"{", b"[", b'"'}:
-        if text.startswith(b"\xef\xbb\xbf"):
-            _refuse("starts with a byte order mark; UTF-8 has none")
-        try:
-            return [text.decode()]
-        except UnicodeDecodeError as error:
-            _refuse(f"invalid UTF-8 at byte {error.start}")
+        return [decode(text)]
     try:
         _check_utf8(text)
         return _ids_in(_decode_sent(text))
@@ -652,8 +605,8 @@ def _structure_all(values: list[Any], path: str) -> list[str]:
 
 
 def _no_id(value: object, path: str) -> NoReturn:
-    shown = "an object without one" if isinstance(value, dict) else _shown(value)
-    raise _Refused(((path, f"expected an id, or a request with its custom_id as text, got {shown}"),))
+    got = "an object without one" if isinstance(value, dict) else shown(value)
+    raise WireError(((path, f"expected an id, or a request with its custom_id as text, got {got}"),))
 
 
 def _ids_of_all(name: str, lines: list[bytes | None], blocks: Iterator[Block]) -> list[str]:
@@ -668,7 +621,7 @@ def _ids_of_all(name: str, lines: list[bytes | None], blocks: Iterator[Block]) -
         raise LogError(name, None, f"it is one JSON text over the limit of {_MAX_REQUESTS:,} bytes")
     try:
         return _ids_of(b"\n".join(cast(list[bytes], lines)).strip())
-    except _Refused as refused:
+    except WireError as refused:
         raise LogError(name, None, f"no submitted ids: {refused}", refused.problems) from None
 
 

@@ -9,14 +9,13 @@ accepts with the same value: tests hold them to it.
 One exception leaves this module: `WireError` (and `TypeError` for an argument that is neither text nor a batch).
 """
 
-import json
 import re
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, cast
 from urllib.parse import quote, unquote
 from zlib import crc32
 
@@ -29,6 +28,7 @@ from lifecycle.errors import WireError
 from lifecycle.events import EVENTS, Event, Record
 from lifecycle.folding import check_type
 from lifecycle.fusing import new_batch, new_counts
+from lifecycle.parsing import parse, refuse, shown, text_problem
 
 if TYPE_CHECKING:
     import cattrs
@@ -86,7 +86,7 @@ def _time(text: str) -> datetime:
         pass  # another form; written out, for contextlib.suppress takes longer than all of this
     match = _RFC3339.fullmatch(text)
     if match is None or match[2].startswith("24"):
-        raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {_shown(text)}")
+        raise ValueError(f"expected an RFC 3339 time such as 2025-01-29T14:24:59.570697+00:00, got {shown(text)}")
     date, clock, fraction, sign, hours, minutes = match.groups()
     try:
         naive = datetime.fromisoformat(f"{date}T{clock}.{(fraction or '')[:6]:0<6}")
@@ -96,7 +96,7 @@ def _time(text: str) -> datetime:
         offset = timedelta(hours=int(hours), minutes=int(minutes) if int(minutes) < 60 else 24 * 60)
         return naive.replace(tzinfo=timezone(-offset if sign == "-" else offset)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"no such time: {_shown(text)}") from None
+        raise ValueError(f"no such time: {shown(text)}") from None
 
 
 def _stamp(time: datetime) -> str:
@@ -560,7 +560,7 @@ _LARGEST_SEQUENCE = f"{LARGEST_NUMBER:020d}"
 def _version(sequence: str) -> int:
     if len(sequence) == 20 and sequence.isascii() and sequence.isdigit() and sequence <= _LARGEST_SEQUENCE:
         return int(sequence)
-    raise ValueError(f"expected a whole number of 20 digits, at most {_LARGEST_SEQUENCE}, got {_shown(sequence)}")
+    raise ValueError(f"expected a whole number of 20 digits, at most {_LARGEST_SEQUENCE}, got {shown(sequence)}")
 
 
 _new_record = unchecked(Record)
@@ -627,38 +627,20 @@ class _Problem(ValueError):
     """What is wrong with one value; cattrs carries it to its path."""
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "an object"
-    if isinstance(value, list | tuple):
-        return "an array"
-    try:
-        text = json.dumps(value)
-    except TypeError:
-        return f"an object of the class {type(value).__qualname__}"
-    except ValueError:
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _path(parent: str, key: str) -> str:
-    return f"{parent}.{key}" if _NAME.fullmatch(key) else f"{parent}[{_shown(key)}]"
+    return f"{parent}.{key}" if _NAME.fullmatch(key) else f"{parent}[{shown(key)}]"
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
 def _out_of_range(value: object) -> str:
-    return f"expected a number from 0 to {LARGEST_NUMBER}, got {_shown(value)}"
+    return f"expected a number from 0 to {LARGEST_NUMBER}, got {shown(value)}"
 
 
 def _raise_if(problems: Mapping[str, str]) -> None:
     if problems:
         raise WireError(tuple(problems.items()))
-
-
-def _refuse(message: str) -> NoReturn:
-    raise WireError((("$", message),))
 
 
 def _body(data: object, max_bytes: int, *, newline: bool = False) -> bytes:
@@ -668,7 +650,7 @@ def _body(data: object, max_bytes: int, *, newline: bool = False) -> bytes:
         try:
             body = data.encode()
         except UnicodeEncodeError:
-            _refuse("text with a lone surrogate cannot be UTF-8")
+            refuse("text with a lone surrogate cannot be UTF-8")
     elif isinstance(data, bytearray | memoryview):
         body = bytes(data)
     else:
@@ -676,29 +658,15 @@ def _body(data: object, max_bytes: int, *, newline: bool = False) -> bytes:
     if newline and body[-1:] == b"\n":
         body = body[:-1]
     if len(body) > max_bytes:
-        _refuse(f"{len(body):,} bytes are over the limit of {max_bytes:,}")
+        refuse(f"{len(body):,} bytes are over the limit of {max_bytes:,}")
     return body
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise _Problem(f"{name} is no JSON")
-
-
 def _parse(body: bytes) -> Any:
-    """JSON as the standard library reads it, without its leniency."""
-    if body.startswith(b"\xef\xbb\xbf"):
-        _refuse("starts with a byte order mark; send UTF-8 without one")
     try:
-        # A number of more digits than any that is in range is out of range with the first 600, too.
-        return json.loads(body.decode(), parse_int=lambda digits: int(digits[:600]), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        _refuse(f"invalid UTF-8 at byte {error.start}")
+        return parse(body)
     except RecursionError:
-        _refuse(f"nested deeper than {MAX_DEPTH}")
-    except _Problem as problem:
-        _refuse(str(problem))
-    except ValueError as error:
-        _refuse(f"malformed JSON: {error}")
+        refuse(f"nested deeper than {MAX_DEPTH}")
 
 
 def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> None:
@@ -707,10 +675,8 @@ def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> Non
         return
     match value:
         case str():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                problems.setdefault(path, f"text with a lone surrogate: {_shown(value)}")
+            if (problem := text_problem(value)) is not None:
+                problems.setdefault(path, problem)
         case bool() | None:
             pass
         case int() | float():
@@ -721,7 +687,7 @@ def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> Non
         case Mapping():
             for key, item in value.items():
                 if not isinstance(key, str):
-                    problems.setdefault(path, f"expected text for a key, got {_shown(key)}")
+                    problems.setdefault(path, f"expected text for a key, got {shown(key)}")
                 else:
                     inner = _path(path, key)
                     _walk(key, inner, depth, problems)
@@ -730,21 +696,21 @@ def _walk(value: object, path: str, depth: int, problems: dict[str, str]) -> Non
             for index, item in enumerate(value):
                 _walk(item, f"{path}[{index}]", depth + 1, problems)
         case _:
-            problems.setdefault(path, f"expected JSON, got {_shown(value)}")
+            problems.setdefault(path, f"expected JSON, got {shown(value)}")
 
 
 def _hook(expected: str, good: Callable[[Any], bool]) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
         if good(value):
             return value
-        raise _Problem(f"expected {expected}, got {_shown(value)}")
+        raise _Problem(f"expected {expected}, got {shown(value)}")
 
     return structure
 
 
 def _structure_time(value: Any, _: Any) -> datetime:
     if not isinstance(value, str):
-        raise _Problem(f"expected a time as text, got {_shown(value)}")
+        raise _Problem(f"expected a time as text, got {shown(value)}")
     try:
         return _time(value)
     except ValueError as error:
@@ -754,7 +720,7 @@ def _structure_time(value: Any, _: Any) -> datetime:
 def _structure_status(value: Any, _: Any) -> ProcessingStatus:
     if isinstance(value, str) and value in _STATUSES:
         return _STATUSES[value]
-    raise _Problem(f"expected one of {', '.join(_STATUSES)}, got {_shown(value)}")
+    raise _Problem(f"expected one of {', '.join(_STATUSES)}, got {shown(value)}")
 
 
 @attrs.frozen
@@ -813,7 +779,7 @@ def _register(converter: "cattrs.Converter", cls: type, keys: frozenset[str], *,
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise _Problem(f"expected an object, got {_shown(value)}")
+            raise _Problem(f"expected an object, got {shown(value)}")
         found = structure_known(value, cls)
         # A key that is no text is told by `_walk`.
         extra = {str.__str__(key): item for key, item in value.items() if key not in keys and isinstance(key, str)}
@@ -859,13 +825,13 @@ def _explain(error: BaseException, path: str, problems: dict[str, str]) -> None:
 
 def _structure_batch(value: Any) -> MessageBatch:
     if not isinstance(value, Mapping):
-        _refuse(f"expected an object, got {_shown(value)}")
+        refuse(f"expected an object, got {shown(value)}")
     problems: dict[str, str] = {}
     found: MessageBatch | None = _structure(value, MessageBatch, "$", problems)
     if "type" not in value:
         problems["$.type"] = "missing"
     elif value["type"] != MessageBatch.type:
-        problems["$.type"] = f'expected "{MessageBatch.type}", got {_shown(value["type"])}'
+        problems["$.type"] = f'expected "{MessageBatch.type}", got {shown(value["type"])}'
     counts = value.get("request_counts")
     if isinstance(counts, Mapping):
         _missing(counts, _COUNT_KEYS, "$.request_counts", problems)
@@ -879,7 +845,7 @@ def _structure_record(body: bytes) -> Record:
     tail = _CRC32.search(body)
     value = _parse(body if tail is None else body[: tail.start()] + b"}")
     if not isinstance(value, Mapping):
-        _refuse(f"expected an object, got {_shown(value)}")
+        refuse(f"expected an object, got {shown(value)}")
     if "crc32" in value:
         problems["$.crc32"] = 'stands last, as ,"crc32":"0a1b2c3d"}, or not at all'
         value = {key: item for key, item in value.items() if key != "crc32"}
@@ -892,10 +858,10 @@ def _structure_record(body: bytes) -> Record:
     line: _Line | None = _structure(value, _Line, "$", problems)
     for key, wanted in (("specversion", "1.0"), ("datacontenttype", "application/json")):
         if isinstance(value.get(key), str) and value[key] != wanted:
-            problems[f"$.{key}"] = f'expected "{wanted}", got {_shown(value[key])}'
+            problems[f"$.{key}"] = f'expected "{wanted}", got {shown(value[key])}'
     cls = _CLASSES.get(str(value.get("type")))
     if cls is None:
-        problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {_shown(value.get('type'))}")
+        problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {shown(value.get('type'))}")
     event: Event | None = None
     if cls is not None and "data" in value:
         event = _structure(value["data"], cls, "$.data", problems)
@@ -911,7 +877,7 @@ def _structure_record(body: bytes) -> Record:
             problems.setdefault("$.sequence", str(error))
     if line is not None and not _names(line.source, line.subject):
         problems.setdefault(
-            "$.source", f"expected {_shown(SOURCE_PREFIX)} and the percent-encoded subject, got {_shown(line.source)}"
+            "$.source", f"expected {shown(SOURCE_PREFIX)} and the percent-encoded subject, got {shown(line.source)}"
         )
     _raise_if(problems)
     line, event = cast(_Line, line), cast(Event, event)  # else there were problems
