@@ -45,7 +45,8 @@ def read(
 
     Returns:
         An iterator of records, each with its `place`. Nothing is opened before the first one is asked for. Given to
-        `replay` or `audit` it builds no records, and a refused line is a finding instead of an error.
+        `replay` or `audit` it builds no records, a refused line is a finding instead of an error, and the files are
+        read from their beginning, whatever was read of them before.
 
     Raises:
         LogError: A file cannot be opened or read to its end (`line` is None); or, without *on_error*, a line is

@@ -282,9 +282,11 @@ def same_origin(results_url: str | None, base_url: str) -> bool:
     Raises:
         TypeError: One is no text; a URL object has to be turned into text first.
     """
-    for name, url in (("results_url", results_url or ""), ("base_url", base_url)):
-        check_type(name, url, str)
-    origin = _origin(results_url or "")
+    check_type("base_url", base_url, str)
+    if results_url is None:
+        return False
+    check_type("results_url", results_url, str)
+    origin = _origin(results_url)
     return origin is not None and origin == _origin(base_url)
 
 

@@ -932,7 +932,7 @@ def test_a_batch_without_results_has_no_origin() -> None:
     assert same_origin(None, BASE) is False
 
 
-@pytest.mark.parametrize("wrong", [b"https://api.anthropic.com", 7])
+@pytest.mark.parametrize("wrong", [b"https://api.anthropic.com", 7, 0, b""])
 def test_an_address_that_is_no_text_is_a_type_error(wrong: Any) -> None:
     with pytest.raises(TypeError, match="results_url"):
         same_origin(wrong, BASE)
