@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 -- a script in a folder of pages; nothing imports it
 """
 Print what pages show of the code into the pages: ``python specs/print.py``.
 

@@ -1,0 +1,1 @@
+"""The formal model, in TLA+, and what checks it."""
