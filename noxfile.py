@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench` and `nox -s fuzz` are asked for by name.
+`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench`, `nox -s fuzz`, `nox -s specs` by name.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
 the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
@@ -203,3 +203,11 @@ def fuzz(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"))
     _outside(session, "tests")
     session.run("python", "-m", "tests.fuzz_wire", *(session.posargs or ["--minutes", "30"]))
+
+
+@nox.session(python=OLDEST, default=False)
+def specs(session: nox.Session) -> None:
+    """Check the formal model, replay it on the code, run the proof, and find every seeded bug."""
+    _install_wheel(session, *_group("specs"))
+    _outside(session, "specs")
+    session.run("python", "-m", "specs.verify")
