@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = [
     ROOT / "noxfile.py",
-    *sorted(path for folder in ("lifecycle", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
+    *sorted(path for folder in ("lifecycle", "tests", "benchmarks", "specs") for path in (ROOT / folder).rglob("*.py")),
 ]
 
 
