@@ -365,12 +365,29 @@ def is_clean(tiers: frozenset[Tier]) -> Any:
     names |= {"total": " + ".join(f"counts.{name}" for name in COUNTS), "extra_keys": "(*batch.extra, *counts.extra)"}
     lines = ["def clean(batch):", "    counts = batch.request_counts"]
     for status in ProcessingStatus:
-        found = [_smaller(rule, names | {"status": status.name}, {}) for rule in rules_of(tiers, Scope.BATCH)]
-        loads, test = _fused(node for node in found if _known(node) is not False)
+        found: list[ast.expr] = []
+        for rule in rules_of(tiers, Scope.BATCH):
+            found += _alternatives(_smaller(rule, names | {"status": status.name}, {})).values()
+        loads, test = _fused(_none_first([node for node in found if _known(node) is not False]))
         lines.append(f"    if batch.processing_status is {status.name}:")
         lines += [f"        {load}" for load in loads]
         lines.append(f"        return not ({test})")
     return _compile("\n".join(lines), "clean", {}, "check")
+
+
+def _none_first(conditions: list[ast.expr]) -> list[ast.expr]:
+    """Ask first what is set and what is None, and make the other conditions smaller by the answers."""
+    facts: dict[str, str] = {}
+    first, rest = [], []
+    for node in conditions:
+        match node:
+            case ast.Compare(left, [ast.Is() | ast.IsNot() as operator]):
+                facts[_text(left)] = _SET if isinstance(operator, ast.Is) else _NONE  # or it would have been broken
+                first.append(node)
+            case _:
+                rest.append(node)
+    smaller = (cast(ast.expr, _Simplify({}, facts).visit(node)) for node in rest)
+    return first + [node for node in smaller if _known(node) is not False]
 
 
 @cache

@@ -482,6 +482,7 @@ class TestTimes:
                 "2025-01-29T14:24:59.570697+00:00\n",
                 "2025-01-29TT14:24:59Z",
             ),
+            *("2025-01-29T14:24:59.5Z\0697+00:00", "2025-01-29T14:24:Z\0.570697+00:00", "2025-01-29T14:24:59Z\0"),
             *("2025-01-29T14:24:60Z", "2016-12-31T23:59:60Z", "2025-01-29T14:60:00Z", "2025-01-29T24:00:00Z"),
             *(
                 "2025-01-29T24:00:00.000000+00:00",
@@ -1383,3 +1384,17 @@ class TestDataThatMoreDataFollows:
             assert [path for path, _ in raised.value.problems] == ["$"]
         with pytest.raises(wire.REFUSED):
             wire.decode_block([stamped(line()), stamped(body)])
+
+
+def test_the_recorded_form_of_a_time_is_read_in_no_other_spelling() -> None:
+    # Any one character for another at each place, and "Z" before it, where fromisoformat may stop.
+    odd = [chr(code) for code in range(128)] + ["\u0660", "é", "\uff10"]
+    for place in range(len(STAMP)):
+        for character in odd:
+            for before in {"Z", STAMP[place - 1 : place]}:
+                text = (STAMP[: place - 1] + before if place else "") + character + STAMP[place + 1 :]
+                try:
+                    time = wire.recorded_time(text)
+                except ValueError:
+                    continue
+                assert wire._stamp(time) == text
