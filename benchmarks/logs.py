@@ -73,7 +73,7 @@ def main(events: int = 1_000_000, rounds: int = 5) -> None:
             _, memory = lifecycle("audit", "--profile", "hosted", str(path), stdout=folder / "out")
             path.unlink()
             print(f"peak memory for {count:,} events of 1,000 live streams: {memory / 1024:.1f} MiB")
-        for interleave in (100, 1000, 10_000):  # the last is what `generate` makes of as many events by itself
+        for interleave in (100, 1000, 10_000):  # 1,000 is what `generate` makes of as many events by itself
             path = generate(folder, events, interleave)
             pairs = []
             for _ in range(rounds):

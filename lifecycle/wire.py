@@ -597,15 +597,19 @@ def _settler(cls: type[Event]) -> Callable[[Any], int]:
     """For the data of *cls*: a function that reads its times in place and hashes what it says."""
     hashed, times = [repr(cls.tag)], []
     for field in attrs.fields(cls):
+        value = f"data.{field.name}"
         if field.type is RequestCounts:
-            hashed.append("'%d %d %d %d %d' % astuple(counts)")
-            times.append(f"    counts = data.{field.name}")
-        else:
             # As text, for the hashes of numbers repeat: 2**61-1 has that of 0.
-            hashed.append(f"str(data.{field.name})" if field.type is int else f"data.{field.name}")
+            hashed.append(f"'%d %d %d %d %d' % astuple({value})")
+        elif field.type is int:
+            hashed.append(f"str({value})")
+        else:
+            hashed.append(value)  # a time, too, is text still: in the recorded form there is one for each
         if field.type is datetime:
-            times.append(f"    data.{field.name} = recorded_time(data.{field.name})")
-    source = "\n".join(["def settle(data):", *times, f"    return hash(({', '.join(hashed)}))"])
+            times.append(f"    {value} = recorded_time({value})")
+    source = "\n".join(
+        ["def settle(data):", f"    content = hash(({', '.join(hashed)}))", *times, "    return content"]
+    )
     scope: dict[str, Any] = {"astuple": astuple, "recorded_time": recorded_time}
     exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
     settle: Callable[[Any], int] = scope["settle"]

@@ -27,7 +27,7 @@ _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LARGEST = 100_000  # requests in one batch (rule B2)
 _TAGS = tuple(dict.fromkeys(tag for _, tag in TRANSITIONS))
 
-_ALIVE = 10_000  # batches at a time, unless the caller says otherwise
+_ALIVE = 1_000  # batches at a time, unless the caller says otherwise; few who poll have more
 _LIVES = 4  # how many lives follow one another where one batch is alive, in a long log
 _EVENTS = 8  # in a life, in a short log
 
