@@ -38,18 +38,18 @@ class OutcomeKind(StrEnum):
     """The batch has no requests. The hosted API refuses to create one (rule B2)."""
 
 
+_AGAIN = "go into a new batch: as they are, but for the errored ones that `reconcile` says to change; mend those first."
+
 _NEXT: Mapping[OutcomeKind, str] = MappingProxyType(
     {
         OutcomeKind.PENDING: "Poll again until it has ended. Requests that are not finished at `expires_at` expire.",
         OutcomeKind.SUCCEEDED: "Fetch the results.",
-        OutcomeKind.ERRORED: "Fetch the results: each line says what was wrong. Mend the requests, then send them"
-        " again in a new batch.",
+        OutcomeKind.ERRORED: f"Fetch the results: each line says what was wrong. The requests {_AGAIN}",
         OutcomeKind.CANCELED: "Nothing was sent. What is still wanted goes into a new batch, as it is.",
         OutcomeKind.EXPIRED: "No request was finished in time. What is still wanted goes into a new batch, as it is.",
-        OutcomeKind.PARTIAL: "Fetch the results and keep what succeeded. Only the rest goes into a new batch: canceled"
-        " and expired requests as they are, errored ones mended.",
-        OutcomeKind.FAILED: "Fetch the results: they tell the errored requests from the canceled and expired ones. Mend"
-        " the errored ones, and send all of them again in a new batch.",
+        OutcomeKind.PARTIAL: f"Fetch the results and keep what succeeded. Only the other requests {_AGAIN}",
+        OutcomeKind.FAILED: "Fetch the results: they tell the errored requests from the canceled and expired ones."
+        f" All of them {_AGAIN}",
         OutcomeKind.EMPTY: "Nothing is to be done. See to it that whoever creates batches does not create empty ones.",
     }
 )

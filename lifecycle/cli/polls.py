@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, cast
@@ -49,6 +49,9 @@ from lifecycle.cli.output import (
     write_json_array,
 )
 from lifecycle.cli.snapshots import Poll, Source, read_poll
+from lifecycle.rules import WIRE
+
+Unread = Callable[[str, int, WireError], None]
 
 
 class _Polls:
@@ -57,9 +60,11 @@ class _Polls:
 
     Args:
         paths: The files.
+        unread: Called with the place of what is no snapshot, and why.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], unread: Unread | None = None) -> None:
+        self._unread = unread
         self.sources = [Source(path) for path in paths]
         self._wrong: list[str] = []
         self.seen = 0
@@ -83,6 +88,8 @@ class _Polls:
                 poll = read_poll(body)
             except WireError as error:
                 self.note(source.path, index, f"no snapshot: {error}")
+                if self._unread is not None:
+                    self._unread(source.path, index, error)
             else:
                 yield index, poll
 
@@ -103,10 +110,10 @@ class _Polls:
 
 
 @contextlib.contextmanager
-def _reading(title: str, paths: Sequence[str], *, streams: bool) -> Iterator[_Polls]:
+def _reading(title: str, paths: Sequence[str], *, streams: bool, unread: Unread | None = None) -> Iterator[_Polls]:
     """Snapshots being read, with their progress; in the end it is told what was wrong."""
     total = check_paths(paths)
-    polls = _Polls(paths)
+    polls = _Polls(paths, unread)
     try:
         with progress(title, lambda: polls.bytes_read, total, "bytes", streams=streams):
             yield polls
@@ -338,38 +345,34 @@ def outcome(paths: Sequence[str], profile: Profile, form: Format) -> int:
     kinds = dict.fromkeys(OutcomeKind, 0)
     table = Table("where", "batch", "outcome", "results until (UTC)", "requests", "what to do")
     broken_off: LogError | None = None
+
+    def tell(data: dict[str, Any]) -> None:
+        if form == "jsonl":
+            write(json_text(data) + "\n")
+        elif form == "json":
+            waiting.append(data)
+
+    def unread(path: str, index: int, error: WireError) -> None:
+        problems = [Violation(WIRE, f"{where}: {message}") for where, message in error.problems]
+        tell(_outcome_data(path, index, None, problems))
+
     with until_closed():
-        with _reading("outcome", paths, streams=form == "jsonl") as polls:
+        with _reading("outcome", paths, streams=form == "jsonl", unread=unread) as polls:
             try:
                 for path, index, poll in polls:
                     batch = poll.batch
                     found = outcome_of(batch)
                     kinds[found.kind] += 1
-                    for violation in check(batch, profile=profile):
-                        if violation.rule.tier is not Tier.ADVICE:
-                            polls.note(path, index, f"batch {batch.id!r} cannot be: {violation}")
-                    limits = deadlines(batch)
+                    broken = [each for each in check(batch, profile=profile) if each.rule.tier is not Tier.ADVICE]
+                    for violation in broken:
+                        polls.note(path, index, f"batch {batch.id!r} cannot be: {violation}")
                     if form == "table":
-                        until = time_text(limits.results_until) if found.results_available else NOTHING
+                        until = time_text(deadlines(batch).results_until) if found.results_available else NOTHING
                         where, style = f"{path}[{index}]", _OUTCOME_STYLES.get(found.kind, "")
                         requests = counts_text(batch.request_counts)
                         table.add(where, batch.id, (found.kind, style), until, requests, found.next_step)
-                        continue
-                    data = {
-                        "file": path,
-                        "index": index,
-                        "batch_id": batch.id,
-                        "outcome": found.kind,
-                        "results_available": found.results_available,
-                        "progress": progress_of(batch),
-                        "expires_at": _plain(limits.expires_at),
-                        "results_until": _plain(limits.results_until),
-                        "next_step": found.next_step,
-                    }
-                    if form == "jsonl":
-                        write(json_text(data) + "\n")
                     else:
-                        waiting.append(data)
+                        tell(_outcome_data(path, index, batch, broken))
             except LogError as error:
                 broken_off = error
         if form == "json":
@@ -381,6 +384,25 @@ def outcome(paths: Sequence[str], profile: Profile, form: Format) -> int:
     if broken_off is not None:
         raise broken_off
     return polls.finish()
+
+
+def _outcome_data(path: str, index: int, batch: MessageBatch | None, violations: Sequence[Violation]) -> dict[str, Any]:
+    """All of it, for programs. What is no snapshot (None) has the same keys, without values."""
+    keys = ("batch_id", "outcome", "results_available", "progress", "request_counts", "expires_at", "results_until")
+    data: dict[str, Any] = dict.fromkeys((*keys, "next_step"))
+    if batch is not None:
+        found, limits = outcome_of(batch), deadlines(batch)
+        data = {
+            "batch_id": batch.id,
+            "outcome": found.kind,
+            "results_available": found.results_available,
+            "progress": progress_of(batch),
+            "request_counts": {name: getattr(batch.request_counts, name) for name in COUNTS},
+            "expires_at": _plain(limits.expires_at),
+            "results_until": _plain(limits.results_until),
+            "next_step": found.next_step,
+        }
+    return {"file": path, "index": index, **data, "violations": _violations_data(violations)}
 
 
 _OUTCOME_STYLES = {

@@ -114,8 +114,9 @@ def test_the_keys_of_a_finding_are_those_that_programs_rely_on() -> None:
     first = json.loads((GOLDEN / "diff-later.json").read_text())
     assert " ".join(first) == "verdict events violations stale_violations changes"
     first = json.loads((GOLDEN / "outcome.jsonl").read_text().splitlines()[0])
-    assert (
-        " ".join(first) == "file index batch_id outcome results_available progress expires_at results_until next_step"
+    assert " ".join(first) == (
+        "file index batch_id outcome results_available progress request_counts expires_at results_until next_step"
+        " violations"
     )
 
 

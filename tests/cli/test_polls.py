@@ -347,6 +347,26 @@ class TestOutcome:
             assert marker in out
             assert "half: cannot be read" in err
 
+    def test_programs_are_told_all_that_people_are(self, run: Any) -> None:
+        wrong = OVER.replace(b'"processing":0', b'"processing":1')
+        for form in ("json", "jsonl"):
+            status, out, err = run("outcome", "a", "--format", form, a=b"\n".join([OVER, b"{}", wrong]))
+            good, unread, broken = json.loads(out) if form == "json" else map(json.loads, out.splitlines())
+            assert status == 1
+            assert (good["request_counts"], good["violations"]) == (json.loads(OVER)["request_counts"], [])
+            assert [*unread] == [*good] == [*broken]
+            assert (unread["file"], unread["index"], unread["outcome"], unread["request_counts"]) == (
+                "a",
+                1,
+                None,
+                None,
+            )
+            assert {found["rule"] for found in unread["violations"]} == {"wire"}
+            assert "$.id: missing" in [found["message"] for found in unread["violations"]]
+            assert "B5" in [found["rule"] for found in broken["violations"]]
+            for found in unread["violations"] + broken["violations"]:
+                assert found["message"] in err
+
     def test_without_snapshots_it_says_so(self, run: Any) -> None:
         assert run("outcome", "none", none=b"") == (0, "0 snapshots\n", "lifecycle: no snapshots in none\n")
         assert run("outcome", "none", "--format", "json")[:2] == (0, "[]\n")
