@@ -104,6 +104,12 @@ def test_results_are_available_from_the_end_until_archived_or_deleted(length: in
     assert (found.kind is KINDS.PENDING) is (length < 4)
 
 
+def test_errored_requests_go_again_as_reconcile_says_wherever_there_are_some() -> None:
+    for kind in KINDS:
+        step = lc.Outcome(kind, results_available=True).next_step
+        assert ("`reconcile` says to change" in step) is (kind in {KINDS.ERRORED, KINDS.PARTIAL, KINDS.FAILED})
+
+
 def test_what_to_do_differs_for_each_outcome_and_says_when_results_are_gone() -> None:
     steps = {lc.Outcome(kind, results_available=True).next_step for kind in KINDS}
     assert len(steps) == len(KINDS)

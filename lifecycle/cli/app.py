@@ -47,6 +47,7 @@ Logs = Annotated[Path, Parameter(name="LOG", required=True, converter=_word, hel
 _SNAPSHOTS_HELP = (
     "Snapshots: one object, an array, a list page or JSON Lines, compressed with gzip or not; - is standard input."
 )
+_SNAPSHOT_HELP = "a file with one snapshot, compressed with gzip or not; - is standard input."
 Files = Annotated[Path, Parameter(name="FILE", required=True, converter=_word, help=_SNAPSHOTS_HELP)]
 Polls = Annotated[Path, Parameter(name="POLLS", required=True, converter=_word, help=_SNAPSHOTS_HELP)]
 BatchId = Annotated[str | None, Parameter(converter=_word, help="Only this batch.")]
@@ -198,8 +199,8 @@ def observe(*polls: Polls, profile: ProfileOption = "laws") -> int:
     "curl … | lifecycle diff known.json -",
 )
 def diff(
-    a: Annotated[Path, Parameter(name="A", converter=_word, help="A file with one snapshot: what is known.")],
-    b: Annotated[Path, Parameter(name="B", converter=_word, help="A file with one snapshot: what is shown.")],
+    a: Annotated[Path, Parameter(name="A", converter=_word, help=f"What is known: {_SNAPSHOT_HELP}")],
+    b: Annotated[Path, Parameter(name="B", converter=_word, help=f"What is shown: {_SNAPSHOT_HELP}")],
     /,
     *,
     profile: ProfileOption = "laws",
@@ -208,7 +209,8 @@ def diff(
     """
     Compare two snapshots of a batch: is B later than A, and by which events, or equal, stale, or a contradiction?
 
-    A contradiction makes the exit status 1, and what contradicts is told; a difference alone does not.
+    A contradiction makes the exit status 1, and what contradicts is told; a difference alone does not. A
+    file that does not hold one snapshot makes it 3.
     """
     from lifecycle.cli import polls as commands
 
@@ -240,7 +242,7 @@ def outcome(*files: Files, profile: ProfileOption = "laws", form: FormatOption =
 )
 def reconcile(
     batch: Annotated[
-        str, Parameter(name="BATCH", converter=_word, help="A snapshot of the batch, since it has ended.")
+        str, Parameter(name="BATCH", converter=_word, help=f"The batch, since it has ended: {_SNAPSHOT_HELP}")
     ],
     results: Annotated[
         str,

@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, cast
 from zlib import crc32
 
@@ -39,7 +38,6 @@ from lifecycle.cli.output import (
     Format,
     Prose,
     Table,
-    UsageError,
     json_text,
     plural,
     progress,
@@ -48,7 +46,7 @@ from lifecycle.cli.output import (
     write,
     write_json_array,
 )
-from lifecycle.cli.snapshots import Poll, Source, read_poll
+from lifecycle.cli.snapshots import Poll, Source, read_one, read_poll
 from lifecycle.rules import WIRE
 
 Unread = Callable[[str, int, WireError], None]
@@ -179,16 +177,12 @@ def diff(path_a: str, path_b: str, profile: Profile, form: Format) -> int:
     Say what leads from one snapshot to another.
 
     Raises:
-        UsageError: A file holds no snapshot, or more than one.
+        LogError: A file cannot be read, or does not hold one snapshot.
     """
-    with _reading("diff", [path_a, path_b], streams=False) as polls:
-        found = [[poll.batch for _, poll in islice(polls.of(source), 2)] for source in polls.sources]
-    if status := polls.finish():
-        return status
-    for path, batches in zip((path_a, path_b), found, strict=True):
-        if len(batches) != 1:
-            raise UsageError(f"{path}: expected one snapshot, found {'more' if batches else 'none'}")
-    [[a], [b]] = found
+    total = check_paths([path_a, path_b])
+    known, shown = Source(path_a), Source(path_b)
+    with progress("diff", lambda: known.bytes_read + shown.bytes_read, total, "bytes", streams=False):
+        a, b = read_one(known), read_one(shown)
     comparison = _Comparison(a, b, profile)
     with until_closed():
         if form == "table":
@@ -310,7 +304,7 @@ def _difference(one: Any, other: Any) -> str:
         case int(), int():
             return f"{other - one:+,}"
         case _:
-            return "other"
+            return "changed"
 
 
 def _plain(value: Any) -> Any:

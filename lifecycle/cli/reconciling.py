@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lifecycle import LogError, MessageBatch, ProcessingStatus, WireError, wire
+from lifecycle import LogError, ProcessingStatus
 from lifecycle.cli.batch_view import COUNTS, counts_text
 from lifecycle.cli.logs import check_paths
 from lifecycle.cli.output import (
@@ -21,7 +21,7 @@ from lifecycle.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from lifecycle.cli.snapshots import Source
+from lifecycle.cli.snapshots import Source, read_one
 from lifecycle.results import Reconciliation, Retry, read
 from lifecycle.results import reconcile as hold_against
 
@@ -43,7 +43,7 @@ def reconcile(batch_path: str, results_path: str, submitted_path: str | None, fo
     reading = read(results_path, on_error=refuse)
     check_paths([batch_path, results_path, *([] if submitted_path is None else [submitted_path])])
     total = check_paths([results_path])
-    batch = _batch(batch_path)
+    batch = read_one(Source(batch_path))
     status = FOUND  # if the reader of a pipe leaves before the end, it has been told of something
     with until_closed():
         with progress("reconcile", lambda: reading.bytes_read, total, "bytes", streams=form == "jsonl"):
@@ -62,23 +62,6 @@ def reconcile(batch_path: str, results_path: str, submitted_path: str | None, fo
             _write_retries(found)
             _write_summary(found)
     return status
-
-
-def _batch(path: str) -> MessageBatch:
-    """The one snapshot of a file."""
-    found = None
-    for body in Source(path).snapshots():
-        if found is not None:
-            raise LogError(path, None, "has several snapshots; one is needed, the newest of the batch")
-        try:
-            if isinstance(body, WireError):
-                raise body
-            found = wire.decode_batch(body)
-        except WireError as error:
-            raise LogError(path, None, f"no snapshot of a batch: {error}", error.problems) from None
-    if found is None:
-        raise LogError(path, None, "has no snapshot of a batch")
-    return found
 
 
 def _finding(kind: str, line: int | None, custom_id: str | None, message: str, **more: Any) -> dict[str, Any]:

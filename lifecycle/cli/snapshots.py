@@ -277,6 +277,26 @@ def read_poll(body: Body) -> Poll:
     return Poll(batch, time)
 
 
+def read_one(source: Source) -> MessageBatch:
+    """
+    Read the one snapshot of a file.
+
+    Raises:
+        LogError: It has none, or several; or it cannot be read to its end.
+    """
+    found = None
+    for body in source.snapshots():
+        if found is not None:
+            raise LogError(source.path, None, "has several snapshots; one is needed")
+        try:
+            found = read_poll(body).batch
+        except WireError as error:
+            raise LogError(source.path, None, f"no snapshot of a batch: {error}", error.problems) from None
+    if found is None:
+        raise LogError(source.path, None, "has no snapshot of a batch")
+    return found
+
+
 class _Verdict:
     """What was found so far."""
 

@@ -14,7 +14,7 @@ from lifecycle import log, wire
 from lifecycle.cli import app, output, polls, snapshots
 from lifecycle.cli.snapshots import MAX_BYTES, read_poll
 from tests import recorded
-from tests.cli.running import GOLDEN, Terminal, on_terminal
+from tests.cli.running import GOLDEN, Terminal, lifecycle, on_terminal
 from tests.lives import CANCELED, CREATED, ENDED, LIFE
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -293,7 +293,7 @@ class TestDiff:
             (1000, 3500, "+2,500"),
             (3, 1, "-2"),
             (CREATED.created_at, CREATED.expires_at, "+1d 0h"),
-            ("x", "y", "other"),
+            ("x", "y", "changed"),
         ],
     )
     def test_a_difference_in_a_word(self, one: Any, other: Any, shown: str) -> None:
@@ -302,14 +302,22 @@ class TestDiff:
     def test_each_file_has_one_snapshot(self, run: Any) -> None:
         for a, b in ((RUNNING + b"\n" + OVER, OVER), (OVER, RUNNING + b"\n" + OVER), (b"", OVER), (OVER, b"[]")):
             status, out, err = run("diff", "a", "b", a=a, b=b)
-            assert (status, out) == (2, "")
-            assert "expected one snapshot, found" in err
-            assert "lifecycle diff --help" in err
+            assert (status, out, err.count("\n")) == (3, "", 1)
+            assert "has several snapshots" in err or "has no snapshot" in err
 
     def test_one_that_cannot_be_read_is_told(self, run: Any) -> None:
         status, out, err = run("diff", "a", "b", a=OVER, b=b"{}")
-        assert (status, out, err.count("\n")) == (1, "", 1)
-        assert err.startswith("lifecycle: b[0]: no snapshot: $.")
+        assert (status, out, err.count("\n")) == (3, "", 1)
+        assert err.startswith("lifecycle: b: no snapshot of a batch: $.")
+
+    @pytest.mark.parametrize("content", [b"", b"[]", b"{}", bytes(range(256)), OVER + b"\n" + OVER])
+    def test_what_is_not_one_snapshot_is_the_same_to_reconcile(self, run: Any, content: bytes) -> None:
+        assert run("diff", "a", "b", a=content, b=OVER) == run("reconcile", "a", "b", a=content, b=b"")
+
+    def test_either_may_come_compressed_and_from_standard_input(self, run: Any, tmp_path: Path) -> None:
+        told = run("diff", "a", "b", a=RUNNING, b=OVER)
+        for names, stdin in ((("-", "b"), RUNNING), (("a", "-"), OVER)):
+            assert lifecycle("diff", *names, cwd=tmp_path, stdin=gzip.compress(stdin)) == told
 
     @pytest.mark.parametrize("width", [60, 200])
     def test_on_a_terminal_nothing_is_too_wide_or_lost(self, width: int) -> None:
@@ -397,21 +405,21 @@ class TestFilesThatCannotBeRead:
 
     def test_a_binary_file_is_full_of_what_is_no_snapshot(self, run: Any, command: list[str]) -> None:
         status, _, err = run(*command, "binary", there=RUNNING, binary=bytes(range(256)) * 20 + b"\n")
-        assert status == 1
+        assert status == (3 if command[0] == "diff" else 1)
         assert output.safe(err.replace("\n", "")) == err.replace("\n", "")
 
     def test_an_interrupt_tells_what_was_wrong_until_then(
         self, run: Any, command: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupted(_: snapshots.Source) -> Iterator[bytes]:
-            yield b"{}"
+            yield RUNNING if command[0] == "diff" else b"{}"
             raise KeyboardInterrupt
 
         monkeypatch.setattr(snapshots.Source, "snapshots", interrupted)
         status, _, err = run(*command, "there", there=RUNNING)
         assert status == 130
-        first, last = err.splitlines()
-        assert first.startswith("lifecycle: there[0]: no snapshot: $.")
+        *others, last = err.splitlines()
+        assert [line[:38] for line in others] == ["lifecycle: there[0]: no snapshot: $.id"] * (command[0] != "diff")
         assert last == "lifecycle: interrupted"
 
 
