@@ -64,7 +64,8 @@ class _Polls:
     def __init__(self, paths: Sequence[str], unread: Unread | None = None) -> None:
         self._unread = unread
         self.sources = [Source(path) for path in paths]
-        self._wrong: list[str] = []
+        self._told: list[str] = []
+        self._wrong = False
         self.seen = 0
         """How many there were, readable or not."""
 
@@ -93,11 +94,16 @@ class _Polls:
 
     def note(self, path: str, index: int, message: str) -> None:
         """Keep in mind what is wrong with a snapshot."""
-        self._wrong.append(f"{path}[{index}]: {message}")
+        self._told.append(f"{path}[{index}]: {message}")
+        self._wrong = True
+
+    def warn(self, path: str, index: int, message: str) -> None:
+        """Keep in mind what is odd about a snapshot. It does not change the exit status."""
+        self._told.append(f"warning: {path}[{index}]: {message}")
 
     def tell(self) -> None:
-        """Say what was wrong."""
-        for message in self._wrong:
+        """Say what was wrong or odd."""
+        for message in self._told:
             talk(message)
 
     def finish(self) -> int:
@@ -124,21 +130,33 @@ def _reading(title: str, paths: Sequence[str], *, streams: bool, unread: Unread 
 
 def observe(paths: Sequence[str], profile: Profile) -> int:
     """Write the log of the events that the snapshots tell of; contradictions go to stderr."""
-    known: dict[str, tuple[MessageBatch, int]] = {}
+    known: dict[str, tuple[MessageBatch, int, datetime]] = {}
     with until_closed(), _reading("observe", paths, streams=True) as polls:
         for path, index, poll in polls:
             shown = poll.batch
-            before, version = known.get(shown.id, (None, 0))
+            before, version, last = known.get(shown.id, (None, 0, None))
+            stated = _earliest(shown)
+            recorded_at = poll.observed_at or stated
             try:
                 events = events_of(before, shown, profile=profile)
-                lines = _lines(shown.id, version, events, poll.observed_at or _earliest(shown))
+                lines = _lines(shown.id, version, events, recorded_at)
             except SnapshotConflict as error:
                 polls.note(path, index, str(error))
             except WireError as error:
                 polls.note(path, index, f"batch {shown.id!r}: its events cannot be written: {error}")
             else:
                 write(lines)
-                known[shown.id] = fold(events, start=before, profile=profile), version + len(events)
+                if not events:
+                    continue  # nothing is recorded at its time
+                if recorded_at < stated.replace(microsecond=0):  # many a poller notes whole seconds
+                    reason = f"before {stated}, which the snapshot itself states"
+                elif last is not None and recorded_at < last.replace(microsecond=0):
+                    reason = f"before {last}, when its events before these were recorded"
+                else:
+                    reason = None
+                if reason is not None:
+                    polls.warn(path, index, f"batch {shown.id!r}: observed at {recorded_at}, {reason}")
+                known[shown.id] = fold(events, start=before, profile=profile), version + len(events), recorded_at
     return polls.finish()
 
 

@@ -155,6 +155,28 @@ class TestWhenItWasRecorded:
         for text in (nothing, b'{"snapshot":' + RUNNING + b"}", RUNNING[:-1] + b',"observed_at":null}'):
             assert self.times(run, text) == [CREATED.created_at.isoformat()]
 
+    def test_a_time_before_what_the_snapshot_states_is_kept_and_warned_of(self, run: Any) -> None:
+        status, out, err = run("observe", "polls", polls=RUNNING + b"\n" + poll(OVER, "2025-01-29T15:00:00Z"))
+        assert status == 0
+        assert [record.recorded_at.hour for record in records(out)] == [CREATED.created_at.hour, 15, 15]
+        assert err == (
+            "lifecycle: warning: polls[1]: batch 'msgbatch_01': observed at 2025-01-29 15:00:00+00:00, "
+            f"before {ENDED.ended_at}, which the snapshot itself states\n"
+        )
+
+    def test_a_time_before_that_of_the_records_before_is_kept_and_warned_of(self, run: Any) -> None:
+        first, second = poll(RUNNING, "2025-02-02T00:00:00Z"), poll(OVER, "2025-02-01T00:00:00Z")
+        status, out, err = run("observe", "polls", polls=first + b"\n" + second)
+        assert (status, len(records(out))) == (0, 3)
+        assert err == (
+            "lifecycle: warning: polls[1]: batch 'msgbatch_01': observed at 2025-02-01 00:00:00+00:00, "
+            "before 2025-02-02 00:00:00+00:00, when its events before these were recorded\n"
+        )
+
+    def test_of_a_time_at_which_nothing_is_recorded_nobody_is_warned(self, run: Any) -> None:
+        late, early = poll(OVER, "2025-02-02T00:00:00Z"), poll(OVER, "2025-01-01T00:00:00Z")
+        assert run("observe", "polls", polls=late + b"\n" + early)[::2] == (0, "")
+
     @pytest.mark.parametrize("value", ["7", '"yesterday"', '"2025-01-29T15:00:00"', "[]", "true"])
     def test_what_is_no_time_is_told(self, run: Any, value: str) -> None:
         body = b'{"observed_at":' + value.encode() + b',"snapshot":' + RUNNING + b"}"
