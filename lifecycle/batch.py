@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 
+from lifecycle.errors import quoted
+
 T = TypeVar("T")
 
 
@@ -36,21 +38,21 @@ class Phase(StrEnum):
 def _text(value: Any, field: "attrs.Attribute[Any]") -> str:
     if isinstance(value, str):
         return value
-    raise TypeError(f"{field.name}: expected a string, got {value!r}")
+    raise TypeError(f"{field.name}: expected a string, got {quoted(value)}")
 
 
 def _count(value: Any, field: "attrs.Attribute[Any]") -> int:
     # Exactly an int: a bool is no count, nor is 2.0.
     if type(value) is int:
         return value
-    raise TypeError(f"{field.name}: expected a whole number, got {value!r}")
+    raise TypeError(f"{field.name}: expected a whole number, got {quoted(value)}")
 
 
 def _time(value: Any, field: "attrs.Attribute[Any]") -> datetime:
     if type(value) is datetime and value.tzinfo is UTC:
         return value
     if not isinstance(value, datetime):
-        raise TypeError(f"{field.name}: expected an aware datetime, got {value!r}")
+        raise TypeError(f"{field.name}: expected an aware datetime, got {quoted(value)}")
     offset = value.utcoffset()
     if offset is None:
         raise ValueError(
@@ -73,7 +75,7 @@ def _instance(value: Any, field: "attrs.Attribute[Any]") -> object:
     if isinstance(value, kind):  # type: ignore[arg-type] # a class or a union of classes, by construction
         return value
     name = getattr(kind, "__name__", str(kind))
-    raise TypeError(f"{field.name}: expected {name}, got {value!r}")
+    raise TypeError(f"{field.name}: expected {name}, got {quoted(value)}")
 
 
 _CHECKS: dict[Any, Callable[[Any, Any], object]] = {
@@ -120,18 +122,18 @@ def unchecked(cls: type[T]) -> Callable[..., T]:
 
 def _status(value: str) -> ProcessingStatus:
     if not isinstance(value, str):
-        raise TypeError(f"processing_status: expected a string, got {value!r}")
+        raise TypeError(f"processing_status: expected a string, got {quoted(value)}")
     try:
         return ProcessingStatus(value)
     except ValueError:
-        raise ValueError(f"processing_status: expected in_progress, canceling or ended, got {value!r}") from None
+        raise ValueError(f"processing_status: expected in_progress, canceling or ended, got {quoted(value)}") from None
 
 
 def _extra(value: Mapping[str, Any]) -> Mapping[str, Any]:
     given: object = value
     if isinstance(given, Mapping) and all(type(key) is str for key in given):
         return dict(given)
-    raise TypeError(f"extra: expected a mapping with string keys, got {value!r}")
+    raise TypeError(f"extra: expected a mapping with string keys, got {quoted(value)}")
 
 
 @attrs.frozen(field_transformer=checked)

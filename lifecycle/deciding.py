@@ -11,7 +11,7 @@ from typing import assert_never
 import attrs
 
 from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, checked
-from lifecycle.errors import CommandRejected, IllegalTransition, RuleBroken
+from lifecycle.errors import CommandRejected, IllegalTransition, RuleBroken, quoted
 from lifecycle.events import Archived, CancelInitiated, CountsUpdated, Created, Deleted, Ended, Event
 from lifecycle.folding import check_type, evolve
 from lifecycle.fusing import violations
@@ -104,7 +104,8 @@ def decide(batch: MessageBatch | None, command: Command, *, profile: Profile = L
     if batch is not None:
         check_type("batch", batch, MessageBatch)
     if type(command) not in COMMANDS:
-        raise TypeError(f"command: expected one of {', '.join(cls.__name__ for cls in COMMANDS)}, got {command!r}")
+        names = ", ".join(cls.__name__ for cls in COMMANDS)
+        raise TypeError(f"command: expected one of {names}, got {quoted(command)}")
     if batch is not None and _is_repeated(batch, command, profile):
         return ()
     event = _event(command)

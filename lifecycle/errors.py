@@ -29,6 +29,20 @@ if TYPE_CHECKING:  # errors stands at the bottom of the core: it names the value
     from lifecycle.rules import Rule, Violation
 
 
+_LONGEST_PATH = 1000
+"""How much of a path is told: of most all, but not a text that somebody took for one."""
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: as code has it, and in short."""
+    return cut(repr(value))
+
+
+def cut(text: str, length: int = 200) -> str:
+    """No more of a text than a message should show."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 class LifecycleError(Exception):
     """Whatever this package raises on purpose, except a plain `TypeError` or `ValueError` for a value's own type."""
 
@@ -47,7 +61,7 @@ class IllegalEvent(LifecycleError):
     def _where(self) -> str:
         place = "" if self.version is None else f"event {self.version}: "
         batch_id = getattr(self.event, "id", None) if self.before is None else self.before.id
-        return place + ("" if batch_id is None else f"batch {batch_id!r}: ")
+        return place + ("" if batch_id is None else f"batch {quoted(batch_id)}: ")
 
 
 @attrs.frozen(eq=False)
@@ -134,7 +148,7 @@ class SnapshotConflict(LifecycleError):
             reason = (
                 f"the snapshot contradicts what is known. As a later state it breaks {said}. As an earlier one {rules}"
             )
-        return f"batch {self.snapshot.id!r}: {reason}. Nothing changed; ask the server again."
+        return f"batch {quoted(self.snapshot.id)}: {reason}. Nothing changed; ask the server again."
 
 
 @attrs.frozen(eq=False)
@@ -164,5 +178,6 @@ class LogError(LifecycleError, ValueError):
     """The last line has no end: a writer was stopped in the middle. Harmless; the next append cuts it off."""
 
     def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        path = cut(self.path, _LONGEST_PATH)
+        place = path if self.line is None else f"{path}:{self.line}"
         return f"{place}: {self.reason}"

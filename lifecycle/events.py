@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 import attrs
 
 from lifecycle.batch import RequestCounts, checked
+from lifecycle.errors import quoted
 
 
 @attrs.frozen(field_transformer=checked)
@@ -100,7 +101,7 @@ def _event_id(value: str | None) -> str:
         return cast(str, value)  # until __attrs_post_init__ knows better
     if isinstance(value, str):
         return value
-    raise TypeError(f"event_id: expected a string or None, got {value!r}")
+    raise TypeError(f"event_id: expected a string or None, got {quoted(value)}")
 
 
 def _place(value: tuple[str, int] | None) -> tuple[str, int] | None:

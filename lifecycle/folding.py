@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from lifecycle.batch import MessageBatch, Phase
-from lifecycle.errors import EmptyStream, IllegalTransition, RuleBroken
+from lifecycle.errors import EmptyStream, IllegalTransition, RuleBroken, quoted
 from lifecycle.events import EVENTS, Event
 from lifecycle.fusing import State, Steps, is_clean, newly_broken, steps, violations
 from lifecycle.machine import TRANSITIONS, allowed
@@ -56,9 +56,15 @@ def fold(events: Iterable[Event], *, start: MessageBatch | None = None, profile:
         IllegalTransition: An event has no arrow from the phase that it meets (rule T1); its `version` says which.
         RuleBroken: An event newly breaks a rule (B and T).
         EmptyStream: There are no events and no *start*.
-        TypeError: Something among *events* is no event, *start* is no batch, or *profile* no profile.
+        TypeError: *events* is no iterable of events, *start* is no batch, or *profile* no profile.
     """
-    return _fold(events, "start", start, profile)
+    try:
+        return _fold(events, "start", start, profile)
+    except TypeError:
+        given: object = events  # only now: a fold that goes well does not pay for the question
+        if isinstance(given, Iterable):
+            raise
+        raise TypeError(f"events: expected events, one after the other, got {quoted(given)}") from None
 
 
 def check(batch: MessageBatch, *, before: MessageBatch | None = None, profile: Profile = LAWS) -> tuple[Violation, ...]:
@@ -90,7 +96,7 @@ def check(batch: MessageBatch, *, before: MessageBatch | None = None, profile: P
 def check_type(name: str, value: object, kind: type) -> None:
     """Raise a `TypeError` that names the argument, unless *value* is of *kind*."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
+        raise TypeError(f"{name}: expected {kind.__name__}, got {quoted(value)}")
 
 
 def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profile: Profile) -> MessageBatch:
@@ -132,7 +138,7 @@ def evolve_carefully(
 ) -> MessageBatch:
     """Apply one event to any batch, or say why not: what `evolve` does where the fused steps do not suffice."""
     if type(event) not in EVENTS:
-        raise TypeError(f"event: expected one of {', '.join(cls.__name__ for cls in EVENTS)}, got {event!r}")
+        raise TypeError(f"event: expected one of {', '.join(cls.__name__ for cls in EVENTS)}, got {quoted(event)}")
     phase = None if before is None else before.phase
     following = TRANSITIONS.get((phase, event.tag))
     if following is None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, assert_never, runtime_checkable
 import attrs
 
 from lifecycle.batch import MessageBatch, Phase
-from lifecycle.errors import LogError
+from lifecycle.errors import LogError, quoted
 from lifecycle.events import (
     EVENTS,
     Archived,
@@ -348,6 +348,8 @@ def _refused(error: LogError) -> Finding:
 
 def _reducer(records: object, profile: Profile) -> Reducer:
     if not isinstance(records, Lines):
+        if isinstance(records, str | bytes) or not isinstance(records, Iterable):
+            raise TypeError(f"records: expected records, got {quoted(records)}; log.read(path) gives those of a file")
         return Reducer(profile)
     from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
 
@@ -368,7 +370,7 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> I
         it was. Contract or advice: the event is applied. The stream goes on in every case.
 
     Raises:
-        TypeError: Something among *records* is no record, or *profile* is no profile.
+        TypeError: *records* is no iterable of records, or *profile* is no profile.
         LogError: A file cannot be opened or read to its end.
     """
     return _reducer(records, profile).run(records)
@@ -386,7 +388,7 @@ def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> 
         The batches and the findings.
 
     Raises:
-        TypeError: Something among *records* is no record, or *profile* is no profile.
+        TypeError: *records* is no iterable of records, or *profile* is no profile.
         LogError: A file cannot be opened or read to its end.
     """
     reducer = _reducer(records, profile)

@@ -49,6 +49,18 @@ def test_an_error_can_be_raised_from_another_and_carry_notes(error: lc.Lifecycle
     assert isinstance(found.value.__cause__, KeyError)
 
 
+def test_an_id_of_a_megabyte_is_not_told_in_full() -> None:
+    created = attrs.evolve(CREATED, id="x" * 1_000_000)
+    start = lc.fold([created])
+    for error in (
+        caught(lambda: lc.fold([created, ARCHIVED])),
+        caught(lambda: lc.evolve(start, lc.Ended(T, lc.RequestCounts(1, 1)))),
+        caught(lambda: lc.observe(None, attrs.evolve(start, archived_at=T))),
+    ):
+        assert "batch 'xxx" in str(error)
+        assert len(str(error)) < 1500
+
+
 @pytest.mark.parametrize(
     ("error", "parents"),
     [

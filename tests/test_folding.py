@@ -99,6 +99,8 @@ def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any)
     [
         (lambda: lc.evolve(3, CREATED), "batch"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.evolve(None, CREATED, profile="laws"), "profile"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.fold(None), "events"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.fold(CREATED), "events"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.fold([], start="x"), "start"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.fold([], profile=None), "profile"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.check(None), "batch"),  # type: ignore[arg-type] # wrong on purpose
@@ -109,6 +111,15 @@ def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any)
 def test_an_argument_of_the_wrong_type_is_a_type_error_that_names_it(call: Any, name: str) -> None:
     with pytest.raises(TypeError, match=f"^{name}: "):
         call()
+
+
+def test_a_message_shows_no_more_than_the_beginning_of_what_is_wrong() -> None:
+    many: Any = [lc.fold(LIFE)] * 2000
+    for call in (lambda: lc.observe(None, many), lambda: lc.check(many), lambda: lc.fold(LIFE, start=many)):
+        with pytest.raises(TypeError) as found:
+            call()
+        assert len(str(found.value)) < 300
+        assert str(found.value).endswith("...")
 
 
 class TestDirtyStarts:

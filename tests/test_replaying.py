@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -210,6 +211,13 @@ def test_a_refused_line_is_a_finding_of_its_own(tmp_path: Path) -> None:
     assert report.batches["msgbatch_01"].phase is lc.Phase.DELETED
     assert [(error.line, error.torn) for error in told] == [(2, False), (8, True)]
     assert list(lc.audit([*records(), told[0]])) == [finding]
+
+
+@pytest.mark.parametrize("wrong", ["night.jsonl", b"night.jsonl", Path("night.jsonl"), None, 7])
+@pytest.mark.parametrize("verb", [lc.replay, lc.audit])
+def test_a_path_is_no_log_and_the_error_says_what_is(verb: Any, wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"^records: .*; log\.read\(path\) gives those of a file$"):
+        verb(wrong)
 
 
 @pytest.mark.parametrize("stranger", [None, LIFE[0], "line", {"version": 1}])
