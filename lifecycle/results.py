@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from lifecycle.batch import MessageBatch, RequestCounts, unchecked
-from lifecycle.errors import LogError, WireError
+from lifecycle.errors import LogError, WireError, quoted
 from lifecycle.folding import check_type
 from lifecycle.lines import Block, File, in_blocks, over_limit
 from lifecycle.parsing import decode, parse, refuse, shown, text_problem
@@ -181,8 +181,12 @@ def read(results: Source, *, on_error: OnError | None = None, max_bytes: int = M
     Raises:
         LogError: The file cannot be opened or read to its end, or is a URL (`line` is None); or, without *on_error*, a
             line is refused.
-        TypeError: *results* is neither a path nor lines, or a line is neither bytes nor text.
+        TypeError: *results* is neither a path nor lines, or a line is neither bytes nor text; *max_bytes* is no int.
+        ValueError: *max_bytes* is negative.
     """
+    check_type("max_bytes", max_bytes, int)
+    if max_bytes < 0:
+        raise ValueError(f"max_bytes: expected a length in bytes, got {max_bytes}")
     return Reading(results, on_error, max_bytes)
 
 
@@ -209,7 +213,8 @@ def reconcile(
 
     Raises:
         LogError: A file cannot be read to its end, or that of the submitted ids has something else in it.
-        TypeError: An argument is of the wrong type.
+        TypeError: An argument is of the wrong type; an open file of submitted ids, too.
+        ValueError: A submitted id is empty.
     """
     check_type("batch", batch, MessageBatch)
     reading = results if isinstance(results, Reading) else Reading(results, None, MAX_BYTES)
@@ -233,8 +238,12 @@ def submitted_ids(path: str | os.PathLike[str]) -> list[str]:
 
     Raises:
         LogError: The file cannot be read to its end, or has something else in it.
+        TypeError: *path* is no path.
     """
-    file = _file(path)
+    given: object = path
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(f"path: expected a path, got {quoted(given)}")
+    file = _file(given)
     name, blocks = file.path, file.blocks(_MAX_REQUESTS)
     ids: list[str] = []
     for first, block, _ in blocks:
@@ -637,10 +646,14 @@ def _order_of(submitted: str | os.PathLike[str] | Iterable[str]) -> list[str]:
         return submitted_ids(given)
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Iterable):
         raise TypeError(f"submitted: expected ids or a path, got {type(given).__name__}")
+    if hasattr(given, "read"):  # its lines are no ids: they have their ends with them, or are JSON
+        raise TypeError("submitted: expected ids or a path, got an open file; pass the path")
     order = list(given)
     for custom_id in order:
         if not isinstance(custom_id, str):
-            raise TypeError(f"submitted: expected ids as text, got {custom_id!r}")
+            raise TypeError(f"submitted: expected ids as text, got {quoted(custom_id)}")
+    if "" in order:
+        raise ValueError("submitted: expected ids, got an empty one")
     return order
 
 

@@ -123,6 +123,17 @@ class TestReading:
         with pytest.raises(TypeError, match="results"):
             read(wrong)
 
+    def test_a_limit_that_is_none_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="^max_bytes: "):
+            read([], max_bytes="x")  # type: ignore[arg-type] # on purpose
+        with pytest.raises(ValueError, match="^max_bytes: "):
+            read([], max_bytes=-1)
+
+    def test_a_text_that_is_taken_for_a_path_is_not_told_in_full(self) -> None:
+        with pytest.raises(lc.LogError, match="cannot be read") as found:
+            list(read((line("a") * 10_000).decode()))
+        assert len(str(found.value)) < 1200
+
     def test_a_line_that_is_neither_bytes_nor_text_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="results"):
             list(read([line("a"), {}]))  # type: ignore[list-item] # on purpose
@@ -561,6 +572,21 @@ class TestReconcile:
     def test_ids_that_are_no_text_are_a_type_error(self, wrong: Any) -> None:
         with pytest.raises(TypeError, match="submitted"):
             reconcile(batch_of(), [], submitted=wrong)
+
+    def test_an_open_file_of_ids_is_a_type_error(self, tmp_path: Path) -> None:
+        """Its lines would be taken for ids with their ends."""
+        (tmp_path / "ids").write_text("a\n")
+        with (tmp_path / "ids").open() as file, pytest.raises(TypeError, match=r"^submitted: .*pass the path$"):
+            reconcile(batch_of(succeeded=1), [line("a")], submitted=file)
+
+    def test_an_empty_id_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="^submitted: .*empty"):
+            reconcile(batch_of(), [], submitted=["a", ""])
+
+    @pytest.mark.parametrize("wrong", [None, 7, b"ids", ["ids"]])
+    def test_what_is_no_path_of_ids_is_a_type_error(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="^path: "):
+            submitted_ids(wrong)
 
     def test_a_batch_that_is_none_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="batch"):
