@@ -178,6 +178,6 @@ class LogError(LifecycleError, ValueError):
     """The last line has no end: a writer was stopped in the middle. Harmless; the next append cuts it off."""
 
     def __str__(self) -> str:
-        path = cut(self.path, _LONGEST_PATH)
+        path = cut(self.path, _LONGEST_PATH) or "''"
         place = path if self.line is None else f"{path}:{self.line}"
         return f"{place}: {self.reason}"

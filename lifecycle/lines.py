@@ -126,7 +126,7 @@ class File:
             raise self._refused(error) from error
 
     def _refused(self, error: BaseException) -> LogError:
-        return LogError(self.path, None, f"cannot be read: {said(error)}")
+        return LogError(self.path, None, f"cannot be read: {said(error) if self.path else 'the path is empty'}")
 
 
 def in_blocks(lines: Iterable[bytes], max_bytes: int) -> Iterator[Block]:

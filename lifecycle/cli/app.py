@@ -30,12 +30,13 @@ from lifecycle.cli.output import (
 _HYPHEN = "\0"
 
 
-def _word(kind: type, tokens: Sequence[Token]) -> Any:
-    return kind(tokens[0].value.replace(_HYPHEN, "-"))
+# Where a `Path` is annotated, shells complete files; it stays the text that it was, for Path("") is ".".
+def _word(_kind: type, tokens: Sequence[Token]) -> Any:
+    return tokens[0].value.replace(_HYPHEN, "-")
 
 
 def _files(_kind: type, tokens: Sequence[Token]) -> Any:
-    return tuple(Path(token.value.replace(_HYPHEN, "-")) for token in tokens)
+    return tuple(token.value.replace(_HYPHEN, "-") for token in tokens)
 
 
 ProfileName = Literal["laws", "hosted"]

@@ -80,7 +80,7 @@ class Source:
             if isinstance(text, WireError):
                 yield text
             else:
-                yield from _cut(text)
+                yield from map(_no_event, _cut(text))
 
     def _texts(self) -> Iterator[Body]:
         """The JSON texts: one a line; or, if the first line is only the beginning of one, whatever follows another."""
@@ -117,6 +117,13 @@ class Source:
 
 def _refusal(message: str) -> WireError:
     return WireError((("$", message),))
+
+
+def _no_event(body: Body) -> Body:
+    """What may be a snapshot as it is; what looks like an event of a log is refused in one sentence."""
+    if isinstance(body, bytes) and b'"specversion"' in body and b'"processing_status"' not in body:
+        return _refusal("this looks like a line of an event log, not like a snapshot; `lifecycle replay` reads logs")
+    return body
 
 
 def _goes_on(line: bytes) -> bool:

@@ -223,6 +223,9 @@ class TestPolls:
             read_poll(text)
         assert found.value.problems == alone.value.problems
 
+    def test_a_snapshot_with_a_key_of_events_stays_one(self, run: Any) -> None:
+        assert run("check", "a", a=RUNNING[:-1] + b',"specversion":"1.0"}')[0] == 0
+
     def test_a_snapshot_may_have_an_unknown_key_of_that_name(self) -> None:
         body = RUNNING[:-1] + b',"snapshot":{"id":1}}'
         assert read_poll(body).batch == wire.decode_batch(RUNNING)
@@ -418,6 +421,17 @@ class TestFilesThatCannotBeRead:
         status, out, err = run(*command, name, there=RUNNING)
         assert (status, out, err.count("\n")) == (3, "", 1)
         assert err.startswith(f"lifecycle: {name}: cannot be read: ")
+
+    def test_an_empty_path_is_called_so(self, run: Any, command: list[str]) -> None:
+        expected = (3, "", "lifecycle: '': cannot be read: the path is empty\n")
+        assert run(*command, "", there=RUNNING) == expected
+
+    def test_of_an_event_log_it_is_said_what_reads_it(self, run: Any, command: list[str]) -> None:
+        event = (GOLDEN / "observe.jsonl").read_bytes().splitlines()[0]
+        for log_of_one in (event, b"[" + event + b"]"):
+            status, _, err = run(*command, "log", there=RUNNING, log=log_of_one)
+            assert status == (3 if command[0] == "diff" else 1)
+            assert err.count("looks like a line of an event log") == err.count("`lifecycle replay`") == 1
 
     def test_gzip_that_was_damaged(self, run: Any, command: list[str]) -> None:
         packed = bytearray(gzip.compress(RUNNING))
