@@ -51,12 +51,21 @@ def check_projection(
 
     Raises:
         AssertionError: A cut changed the result, folding the same stream again did, or *fn* raised; the message shows
-            the shortest such stream.
+            the shortest such stream. Or *fn* gave None for every stream, as a function without a return does.
+        TypeError: *streams* is no strategy, or draws something else than streams and logs.
     """
+    if not isinstance(streams, st.SearchStrategy | None):
+        raise TypeError(f"streams: expected a strategy, such as testing.event_streams(), got {streams!r}")
+    results = _Results()
 
     def wrong(stream: Sequence[Any]) -> str | None:
+        if not isinstance(stream, Sequence):
+            raise TypeError(
+                f"streams: expected a strategy of streams, such as testing.logs(); it drew {stream!r}"
+            )
         try:
             whole = fn(None, stream)
+            results.note(stream, whole)
             if fn(None, stream) != whole:
                 return "the same stream gave another result the second time"
             for cut in range(1, len(stream) + 1):
@@ -74,6 +83,7 @@ def check_projection(
     stream = _search(values, lambda value: wrong(value) is not None, max_examples, derandomize=derandomize)
     if stream is not None:
         _fail("the projection", wrong(stream), stream)
+    results.must_be_states("the projection")
 
 
 def check_idempotent_handler(
@@ -87,7 +97,8 @@ def check_idempotent_handler(
     Check that a record delivered more than once changes nothing the second time (rule L4).
 
     Whole logs are delivered as a queue that promises *at least once* does it: in the order of each stream, but with
-    records that come again, at once or later.
+    records that come again, at once or later. What is lost is not looked for: a handler that ignores records which it
+    should take, such as one that tells repeats by the version and not by the batch too, may pass.
 
     Args:
         fn: Takes a state, None at the beginning, and a record; gives the state after it. States are compared with
@@ -97,8 +108,10 @@ def check_idempotent_handler(
         derandomize: Whether every run tries the same logs.
 
     Raises:
-        AssertionError: Repeats changed the result, or *fn* raised; the message shows the shortest such delivery.
+        AssertionError: Repeats changed the result, or *fn* raised; the message shows the shortest such delivery. Or
+            *fn* gave None for every delivery, as a function without a return does.
     """
+    results = _Results()
 
     def handled(records: Sequence[lc.Record]) -> S | None:
         state: S | None = None
@@ -112,6 +125,7 @@ def check_idempotent_handler(
             once.setdefault((record.batch_id, record.event_id), record)
         try:
             expected, came = handled([*once.values()]), handled(delivered)
+            results.note(delivered, came)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the handler raised it
             return f"it raised {_error_text(error)}"
         if came != expected:
@@ -122,6 +136,7 @@ def check_idempotent_handler(
     delivered = _search(values, lambda value: wrong(value) is not None, max_examples, derandomize=derandomize)
     if delivered is not None:
         _fail("the handler", wrong(delivered), delivered)
+    results.must_be_states("the handler")
 
 
 @st.composite
@@ -219,6 +234,21 @@ def _search(
 
 class _WrongError(Exception):
     pass
+
+
+class _Results:
+    """What code under test gave: None is a state like any other, but not if nothing else ever comes."""
+
+    def __init__(self) -> None:
+        self._are_none: set[bool] = set()
+
+    def note(self, stream: Sequence[Any], result: object) -> None:
+        if stream:
+            self._are_none.add(result is None)
+
+    def must_be_states(self, what: str) -> None:
+        if self._are_none == {True}:
+            raise AssertionError(f"{what} is wrong: it returned None for every stream; it has to return the state")
 
 
 def _fail(what: str, wrong: str | None, stream: Sequence[Any]) -> NoReturn:

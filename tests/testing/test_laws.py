@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 import lifecycle as lc
 from lifecycle import testing, wire
@@ -81,10 +82,39 @@ class TestCheckProjection:
         said = failure(testing.check_projection, lambda _, __: next(answers, 0))
         assert said.startswith("the projection is wrong: it is wrong now and then, for the same stream")
 
+    def test_one_that_returns_nothing_is_told(self) -> None:
+        said = failure(testing.check_projection, lambda _, __: None, max_examples=20)
+        assert said == "the projection is wrong: it returned None for every stream; it has to return the state"
+
+    def test_one_that_returns_none_for_some_streams_passes(self) -> None:
+        def cancellation(state: lc.Event | None, events: Sequence[lc.Event]) -> lc.Event | None:
+            return next((event for event in events if isinstance(event, lc.CancelInitiated)), state)
+
+        testing.check_projection(cancellation, max_examples=20)
+
+    def test_for_no_stream_at_all_none_is_a_state(self) -> None:
+        testing.check_projection(lambda state, _: state, streams=st.just(()), max_examples=1)
+
+    @pytest.mark.parametrize(
+        ("streams", "said"),
+        [
+            (testing.batches(), "^streams: expected a strategy of streams, .*; it drew MessageBatch"),
+            ([()], "^streams: expected a strategy, such as testing.event_streams\\(\\), got \\[\\(\\)\\]$"),
+        ],
+    )
+    def test_what_are_no_streams_is_refused(self, streams: Any, said: str) -> None:
+        with pytest.raises(TypeError, match=said):
+            testing.check_projection(fold, streams=streams)
+
     def test_it_tries_the_same_streams_each_time_unless_told_otherwise(self) -> None:
         def tried(*, derandomize: bool) -> list[Sequence[lc.Event]]:
             found: list[Sequence[lc.Event]] = []
-            testing.check_projection(lambda _, events: found.append(events), max_examples=20, derandomize=derandomize)
+
+            def note(_: object, events: Sequence[lc.Event]) -> int:
+                found.append(events)
+                return 0
+
+            testing.check_projection(note, max_examples=20, derandomize=derandomize)
             return found
 
         assert tried(derandomize=True) == tried(derandomize=True)
@@ -127,6 +157,19 @@ class TestCheckIdempotentHandler:
         versions = [line.split()[1] for line in said[5:]]
         assert versions[-1] in versions[:-2]
         assert len(versions) <= 4
+
+    def test_one_that_returns_nothing_is_told(self) -> None:
+        said = failure(testing.check_idempotent_handler, lambda _, __: None, max_examples=20)
+        assert said == "the handler is wrong: it returned None for every stream; it has to return the state"
+
+    def test_it_does_not_look_for_lost_records(self) -> None:
+        """As the documentation says; this one drops the records of every batch but the first."""
+
+        def handle(state: tuple[int, ...] | None, record: lc.Record) -> tuple[int, ...]:
+            state = state or ()
+            return state if record.version in state else (*state, record.version)
+
+        testing.check_idempotent_handler(handle, max_examples=50)
 
     def test_one_that_raises_on_a_repeat_is_told(self) -> None:
         def handle(state: set[tuple[str, int]] | None, record: lc.Record) -> set[tuple[str, int]]:
