@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
+from math import floor
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
@@ -89,6 +90,11 @@ class Covered:
         total = len(lc.TRANSITIONS) + len(coverable(self.profile))
         return 100 * (total - len(self.missing_arrows) - len(self.missing_rules)) / total
 
+    @property
+    def percent_text(self) -> str:
+        """`percent` as it is shown: rounded down, so that what is below a threshold is shown below it."""
+        return f"{floor(10 * self.percent) / 10:g} %"
+
     def __or__(self, other: object) -> "Covered":
         if not isinstance(other, Covered) or other.profile is not self.profile:
             return NotImplemented
@@ -106,7 +112,7 @@ class Covered:
             seen = "broken" if rule.id in self.broken else "at stake" if rule.id in self.at_stake else "MISSING"
             rows.append(("rule", rule.id, seen, f"needs {_needs(rule.id)}" if seen == "MISSING" else ""))
         exercised = sum(seen != "MISSING" for _, _, seen, _ in rows)
-        sums = f"{exercised} of {len(rows)} arrows and rules exercised under {self.profile.name}: {self.percent:.0f} %"
+        sums = f"{exercised} of {len(rows)} arrows and rules exercised under {self.profile.name}: {self.percent_text}"
         return f"{table(('kind', 'what', 'seen', ''), rows)}\n{sums}"
 
 
@@ -145,12 +151,19 @@ def covered(
     return found
 
 
+_WANTED = "expected streams, such as [[created, ended]], or records"
+
+
 def _logs(
     streams: Iterable[lc.Record] | Iterable[Iterable[lc.Event] | Iterable[lc.Record]],
 ) -> Iterator[Iterable[lc.Record]]:
     """Every stream or log as records; a stream of events becomes the log that it would be written to."""
+    if not isinstance(streams, Iterable):
+        raise TypeError(f"streams: {_WANTED}, got {streams!r}")
     items = iter(streams)
     for item in items:
+        if not isinstance(item, Iterable | lc.Record):
+            raise TypeError(f"streams: {_WANTED}, got {item!r} among them")
         if isinstance(item, lc.Record):
             yield chain([item], cast("Iterator[lc.Record]", items))
             return

@@ -60,9 +60,7 @@ def check_projection(
 
     def wrong(stream: Sequence[Any]) -> str | None:
         if not isinstance(stream, Sequence):
-            raise TypeError(
-                f"streams: expected a strategy of streams, such as testing.logs(); it drew {stream!r}"
-            )
+            raise TypeError(f"streams: expected a strategy of streams, such as testing.logs(); it drew {stream!r}")
         try:
             whole = fn(None, stream)
             results.note(stream, whole)

@@ -23,11 +23,17 @@ class CoveragePlugin:
         if not 0 <= percent <= 100:
             raise pytest.UsageError(f"--lifecycle-coverage: expected 0 to 100, got {percent:g}")
         self.percent = percent
+        self.has_run = False
+        self.workers_lost = 0
         self.found = covered([], profile={"laws": lc.LAWS, "hosted": lc.HOSTED}[profile])
 
     def add(self, streams: Iterable[lc.Record] | Iterable[Iterable[lc.Event] | Iterable[lc.Record]]) -> None:
         """What the fixture is."""
         self.found |= covered(streams, profile=self.found.profile)
+
+    def pytest_runtest_logstart(self) -> None:
+        """A test begins; where none does, as in ``--collect-only``, there is nothing to judge."""
+        self.has_run = True
 
     @property
     def is_enough(self) -> bool:
@@ -39,13 +45,17 @@ class CoveragePlugin:
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_KEY] = _portable(self.found)
-        elif not self.is_enough and session.exitstatus == pytest.ExitCode.OK:
+        elif self.has_run and not self.is_enough and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Add what a worker has; one that crashed has nothing."""
-        arrows, at_stake, broken = getattr(node, "workeroutput", {}).get(_KEY, ((), (), ()))
+        """Add what a worker has; one that died has handed nothing over."""
+        output = getattr(node, "workeroutput", None)
+        if output is None:
+            self.workers_lost += 1
+            return
+        arrows, at_stake, broken = output[_KEY]
         taken = {(str(before), tag) for before, tag in arrows}
         self.found |= Covered(
             self.found.profile,
@@ -55,15 +65,22 @@ class CoveragePlugin:
         )
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Show the table, and whether it is enough."""
+        """Show the table, and whether it is enough; nothing if nothing ran."""
+        if not self.has_run:
+            return
         terminalreporter.section("lifecycle coverage")
         terminalreporter.line(str(self.found))
+        if self.workers_lost:
+            terminalreporter.line(
+                f"Workers of pytest-xdist that died: {self.workers_lost}; what their tests exercised is not counted.",
+                yellow=True,
+            )
         asked = f"the {self.percent:g} % that --lifecycle-coverage asks for"
         if self.is_enough:
             terminalreporter.line(f"{asked[0].upper()}{asked[1:]} are reached.", green=True)
         else:
             terminalreporter.line(
-                f"FAILED: {self.found.percent:.1f} % is below {asked}; add streams with what is MISSING.", red=True
+                f"FAILED: {self.found.percent_text} is below {asked}; add streams with what is MISSING.", red=True
             )
 
 

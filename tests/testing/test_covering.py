@@ -160,7 +160,19 @@ class TestWhatIsGiven:
     def test_a_stream_without_a_created_is_broken(self) -> None:
         assert testing.covered([LIFE[1:]]).broken == {"L1"}
 
-    @pytest.mark.parametrize("streams", [[3], LIFE, [[3]], [[*records(), 3]]])
+    @pytest.mark.parametrize(
+        ("streams", "said"),
+        [
+            (LIFE, r"streams: expected streams, such as \[\[created, ended\]\], or records, got Created\(.*among them"),
+            ([3], "streams: expected streams, .* got 3 among them"),
+            (3, "streams: expected streams, .* got 3"),
+        ],
+    )
+    def test_what_are_no_streams_is_told_what_is_wanted(self, streams: object, said: str) -> None:
+        with pytest.raises(TypeError, match=f"^{said}$"):
+            testing.covered(streams)  # type: ignore[arg-type] # it has to be refused
+
+    @pytest.mark.parametrize("streams", [[[3]], [[*records(), 3]]])
     def test_anything_else_is_refused(self, streams: object) -> None:
         with pytest.raises(TypeError):
             testing.covered(streams)  # type: ignore[arg-type] # it has to be refused
@@ -195,3 +207,15 @@ class TestCovered:
         seen = Counter("MISSING" in row for row in rows)
         assert lines[-1].startswith(f"{seen[False]} of {len(rows)} arrows and rules exercised under hosted: ")
         assert found.percent == pytest.approx(100 * seen[False] / len(rows))
+        assert lines[-1].endswith(f": {found.percent_text}")
+
+    @pytest.mark.parametrize(
+        ("streams", "exercised", "said"),
+        [([LIFE, *SHORT], 18, "94.7 %"), ([LIFE], 15, "78.9 %"), ([(CREATED,)], 4, "21 %")],
+    )
+    def test_the_percentage_is_shown_rounded_down(
+        self, streams: list[tuple[lc.Event, ...]], exercised: int, said: str
+    ) -> None:
+        found = testing.covered(streams)
+        assert found.percent == pytest.approx(100 * exercised / 19)
+        assert found.percent_text == said

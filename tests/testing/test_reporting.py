@@ -54,7 +54,7 @@ class TestTheThreshold:
                 "*= lifecycle coverage =*",
                 "kind *what *seen",
                 "arrow *(none) -> created *taken",
-                "16 of 19 arrows and rules exercised under laws: 84 %",
+                "16 of 19 arrows and rules exercised under laws: 84.2 %",
                 "The 80 % that --lifecycle-coverage asks for are reached.",
             ]
         )
@@ -81,7 +81,21 @@ class TestTheThreshold:
     def test_the_workers_of_xdist_are_added_up(self, run: Run) -> None:
         result = run("--lifecycle-coverage=84", "-p", "xdist.plugin", "-n", "2", "--dist", "load")
         assert result.ret == pytest.ExitCode.OK
-        result.stdout.fnmatch_lines(["16 of 19 arrows and rules exercised under laws: 84 %"])
+        result.stdout.fnmatch_lines(["16 of 19 arrows and rules exercised under laws: 84.2 %"])
+        assert "died" not in result.stdout.str()
+
+    def test_where_nothing_runs_nothing_is_judged(self, run: Run) -> None:
+        result = run("--lifecycle-coverage=90", "--collect-only")
+        assert result.ret == pytest.ExitCode.OK
+        assert "lifecycle coverage" not in result.stdout.str()
+
+    def test_a_worker_that_died_is_mentioned(self, run: Run) -> None:
+        run.pytester.makepyfile(test_last="import os\ndef test_three(): os._exit(1)")
+        result = run("--lifecycle-coverage=0", "-p", "xdist.plugin", "-n", "1", "--max-worker-restart=0")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(
+            ["Workers of pytest-xdist that died: 1; what their tests exercised is not counted."]
+        )
 
     @pytest.mark.parametrize("percent", ["-1", "101", "many"])
     def test_it_has_to_be_a_percentage(self, run: Run, percent: str) -> None:
