@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 TYPES = (
-    *("MessageBatch", "RequestCounts", "Record", "Profile", "Rule"),
+    *("MessageBatch", "RequestCounts", "Deadlines", "Outcome", "Record", "Profile", "Rule"),
     *("Created", "CountsUpdated", "CancelInitiated", "Ended", "Archived", "Deleted"),
     *("Create", "RecordProgress", "Cancel", "End", "Archive", "Delete"),
 )

@@ -4,8 +4,24 @@ For users' tests: strategies for Hypothesis, and what is built on them. Needs th
 Everything here works without pytest.
 """
 
+try:
+    import hypothesis  # noqa: F401 -- before all that stands on it
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "lifecycle.testing needs its extra: "
+        f"pip install 'lifecycle[testing]' (in a checkout: pip install '.[testing]'); {error}",
+        name=error.name,
+    ) from None
+
 from lifecycle.testing.covering import Covered, covered
-from lifecycle.testing.faults import broken_logs, broken_pairs, broken_snapshots, broken_streams, broken_wire
+from lifecycle.testing.faults import (
+    WIRE_PATHS,
+    broken_logs,
+    broken_pairs,
+    broken_snapshots,
+    broken_streams,
+    broken_wire,
+)
 from lifecycle.testing.laws import check_idempotent_handler, check_projection, check_validator
 from lifecycle.testing.model import Refused, Service, model_machine
 from lifecycle.testing.scenario import given
@@ -21,10 +37,11 @@ from lifecycle.testing.strategies import (
     wire_batches,
 )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 -- sorted as `sorted` sorts
     "Covered",
     "Refused",
     "Service",
+    "WIRE_PATHS",
     "batches",
     "broken_logs",
     "broken_pairs",

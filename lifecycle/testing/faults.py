@@ -322,7 +322,8 @@ def broken_streams(
         ValueError: No stream breaks *rule* alone under *profile*; the text says why.
         TypeError: *profile* is no profile.
     """
-    is_hosted(profile)
+    if not is_hosted(profile) and rule not in STREAM_FAULTS[profile.name] and rule in STREAM_FAULTS[lc.HOSTED.name]:
+        raise ValueError(f"rule: {rule} is judged under HOSTED, not under LAWS; pass profile=lifecycle.HOSTED")
     return _any_of("stream", STREAM_FAULTS[profile.name], rule, NOT_IN_STREAMS).map(
         lambda found: (tuple(found[0]), found[1])
     )

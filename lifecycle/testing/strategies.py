@@ -12,7 +12,7 @@ which is where Hypothesis shrinks to: ``msgbatch_01``, created on 2025-01-01 at 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, assert_never
 from urllib.parse import quote
@@ -248,8 +248,12 @@ PATHS: Sequence[tuple[Path, lc.Phase]] = tuple(_paths())
 """Every path through the chart, the shortest first, with the phase that it leads to."""
 
 
-def paths(phases: Collection[lc.Phase] | None, longest: int) -> Sequence[Path]:
+def paths(phases: lc.Phase | Iterable[lc.Phase] | None, longest: int) -> Sequence[Path]:
     """The paths to *phases* of at most *longest* events, to draw from; an error of ours if there is none."""
+    if isinstance(phases, str):
+        phases = [phases]
+    if not isinstance(phases, Iterable | None):
+        raise TypeError(f"phases: expected a phase or several, such as [lifecycle.Phase.ENDED], got {phases!r}")
     wanted = frozenset(lc.Phase) if phases is None else frozenset(map(_phase, phases))
     found = [(path, phase) for path, phase in PATHS if phase in wanted and len(path) <= longest]
     if not found:
@@ -407,13 +411,13 @@ def _events(
 
 
 def event_streams(
-    *, phases: Collection[lc.Phase] | None = None, max_size: int = 8, profile: lc.Profile = lc.LAWS
+    *, phases: lc.Phase | Iterable[lc.Phase] | None = None, max_size: int = 8, profile: lc.Profile = lc.LAWS
 ) -> st.SearchStrategy[tuple[lc.Event, ...]]:
     """
     Legal streams: the events of one batch in order, from `Created` on.
 
     Args:
-        phases: Where they may end; None for anywhere.
+        phases: Where they may end, a phase or several; None for anywhere.
         max_size: How many events they have at most.
         profile: Which rules they keep; under `HOSTED` advice, too.
 
@@ -422,7 +426,7 @@ def event_streams(
 
     Raises:
         ValueError: No stream of *max_size* events leads to any of *phases*, or one of them is no phase.
-        TypeError: *max_size* is no whole number, or *profile* no profile.
+        TypeError: *phases* are none, *max_size* is no whole number, or *profile* no profile.
     """
     _size("max_size", max_size)
     return _streams(paths(phases, max_size), max_size, hosted=is_hosted(profile)).map(lambda found: tuple(found[0]))
@@ -444,7 +448,7 @@ def _streams(
 
 def logs(
     *,
-    phases: Collection[lc.Phase] | None = None,
+    phases: lc.Phase | Iterable[lc.Phase] | None = None,
     max_streams: int = 3,
     max_size: int = 8,
     repeats: bool = False,
@@ -454,7 +458,7 @@ def logs(
     Legal logs: the records of several streams, interleaved.
 
     Args:
-        phases: Where the streams may end; None for anywhere.
+        phases: Where the streams may end, a phase or several; None for anywhere.
         max_streams: How many streams there are at most; there is one at least.
         max_size: How many events a stream has at most.
         repeats: Whether records may come again as they are, as where each is delivered at least once (rule L4).
@@ -465,7 +469,7 @@ def logs(
 
     Raises:
         ValueError: As `event_streams`; or *max_streams* is below 1.
-        TypeError: *max_streams* or *max_size* is no whole number, or *profile* no profile.
+        TypeError: *phases* are none, *max_streams* or *max_size* is no whole number, or *profile* no profile.
     """
     _size("max_streams", max_streams)
     _size("max_size", max_size)
@@ -784,6 +788,8 @@ _COMMANDS: Mapping[type, str] = {
 _OTHERS: Mapping[type, Callable[[], st.SearchStrategy[Any]]] = {
     lc.MessageBatch: batches,
     lc.RequestCounts: request_counts,
+    lc.Deadlines: lambda: batches().map(lc.deadlines),
+    lc.Outcome: lambda: batches().map(lc.outcome),
     lc.Record: lambda: logs(max_streams=1).map(lambda found: found[-1]),
     lc.Profile: lambda: st.sampled_from([lc.LAWS, lc.HOSTED]),
     lc.Rule: lambda: st.sampled_from(list(lc.RULES.values())),

@@ -292,7 +292,12 @@ def test_the_paths_of_broken_bodies_are_those_of_the_wire() -> None:
     ("call", "arguments", "hint"),
     [
         (testing.broken_streams, {"rule": "T5", "profile": lc.HOSTED}, "B7"),
-        (testing.broken_streams, {"rule": "B7"}, "expected one of"),
+        (
+            testing.broken_streams,
+            {"rule": "B7"},
+            "B7 is judged under HOSTED, not under LAWS; pass profile=lifecycle.HOSTED",
+        ),
+        (testing.broken_streams, {"rule": "B99"}, "expected one of"),
         (testing.broken_streams, {"rule": "T6"}, "Ended"),
         (testing.broken_snapshots, {"rule": "T1"}, "B16"),
         (testing.broken_pairs, {"rule": "T1"}, "arrows"),

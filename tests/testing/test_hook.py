@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from datetime import UTC
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -114,9 +115,19 @@ def test_each_type_has_a_strategy_that_builds_it(kind: type) -> None:
     build()
 
 
+def test_what_is_told_of_a_batch_is_what_some_batch_gives() -> None:
+    @settings(simplest, max_examples=20)
+    @given(for_type(lc.Outcome), for_type(lc.Deadlines))
+    def build(outcome: lc.Outcome, deadlines: lc.Deadlines) -> None:
+        assert not (outcome.kind is lc.OutcomeKind.PENDING and outcome.results_available)
+        assert deadlines.expires_at.tzinfo is deadlines.results_until.tzinfo is UTC
+
+    build()
+
+
 def test_every_public_value_that_can_be_made_up_is_registered() -> None:
     # The others are enumerations, which Hypothesis knows, errors, and what only the library itself makes.
-    made = {"Deadlines", "Finding", "Outcome", "Report", "Violation"}
+    made = {"Finding", "Report", "Violation"}
     public = {name for name in lc.__all__ if isinstance(getattr(lc, name), type)}
     enumerations = {"OutcomeKind", "Phase", "ProcessingStatus", "Tier"}
     errors = {name for name in public if issubclass(getattr(lc, name), Exception)}

@@ -4,6 +4,8 @@ What the strategies promise: legal values within the bounds, the corners that no
 Legality is judged under thousands of examples in `test_library`; here it is shown for what that leaves out.
 """
 
+import importlib
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -164,6 +166,13 @@ def test_streams_end_where_they_may_and_are_no_longer_than_they_may() -> None:
     found = values(testing.event_streams(phases=wanted, max_size=4))
     assert {lc.fold(events).phase for events in found} == wanted
     assert {len(events) for events in found} == {2, 3, 4}
+
+
+@pytest.mark.parametrize("phase", [lc.Phase.ENDED, "ended"])
+def test_streams_and_logs_may_end_in_a_single_phase(phase: lc.Phase) -> None:
+    assert {lc.fold(events).phase for events in values(testing.event_streams(phases=phase), 20)} == {"ended"}
+    for records in values(testing.logs(phases=phase, max_streams=1), 20):
+        assert lc.fold([record.event for record in records]).phase == "ended"
 
 
 def test_counts_add_up_to_the_total_that_is_asked_for() -> None:
@@ -344,6 +353,8 @@ BROKEN = attrs.evolve(lc.fold(LIFE[:1]), cancel_initiated_at=T)
         (testing.wire_batches, {"phase": lc.Phase.DELETED}, ValueError),
         (testing.event_streams, {"phases": []}, ValueError),
         (testing.event_streams, {"phases": ["done"]}, ValueError),
+        (testing.event_streams, {"phases": "done"}, ValueError),
+        (testing.event_streams, {"phases": 3}, TypeError),
         (testing.event_streams, {"phases": [lc.Phase.DELETED], "max_size": 2}, ValueError),
         (testing.event_streams, {"max_size": 0}, ValueError),
         (testing.logs, {"max_streams": 0}, ValueError),
@@ -365,3 +376,12 @@ def test_bounds_that_cannot_be_are_refused_at_once(
 def test_the_public_names_of_the_kit_are_sorted_and_all_there() -> None:
     assert testing.__all__ == sorted(testing.__all__)
     assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
+
+
+def test_without_hypothesis_the_kit_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "lifecycle.testing")
+    said = r"^lifecycle.testing needs its extra: pip install 'lifecycle\[testing\]' \(in a checkout: .*\); .*hypothesis"
+    with pytest.raises(ModuleNotFoundError, match=said) as caught:
+        importlib.import_module("lifecycle.testing")
+    assert caught.value.name == "hypothesis"
