@@ -37,6 +37,7 @@ class Refused(Exception):
 
 
 _REFUSALS = (Refused, lc.CommandRejected)
+_REFUSED_AS = 'testing.Refused(404, "not_found_error")'
 
 
 class Service(Protocol):
@@ -113,7 +114,12 @@ def model_machine(
     Returns:
         The machine, a class. A failure is an `AssertionError` with the shortest legal history that Hypothesis finds,
         what was allowed then, and what came.
+
+    Raises:
+        TypeError: *make_service* cannot be called; an adapter was given rather than its class, perhaps.
     """
+    if not callable(make_service):
+        raise TypeError(f"make_service: expected what makes an adapter, such as its class, got {make_service!r}")
     setup = _Setup(make_service, profile, advice, on_stream or (lambda _: None))
     return type("ModelMachine", (_Machine,), {"setup": setup})
 
@@ -138,6 +144,8 @@ class _Life:
     """So many requests the machine has let succeed."""
     errored: int = 0
     canceled: int = 0
+    waits: dict[int, timedelta] = attrs.Factory(dict)
+    """How long the machine has waited, by the number of the events until then."""
 
     @property
     def has_ended(self) -> bool:
@@ -361,7 +369,10 @@ class _Machine(RuleBasedStateMachine):
         seconds = max(time.total_seconds(), 0.0)
         said = f"advance({seconds:g})"
         self._asked(said, None, lambda: self.service.advance(seconds))
-        self.now += timedelta(seconds=seconds)
+        waited = timedelta(seconds=seconds)
+        self.now += waited
+        for life in self.lives:
+            life.waits[len(life.events)] = life.waits.get(len(life.events), timedelta(0)) + waited
 
     # ------------------------------------------------------------------------------------------- how it is compared
 
@@ -383,7 +394,9 @@ class _Machine(RuleBasedStateMachine):
         if ended and counts.canceled < life.canceled:
             broken.append(f"canceled is {counts.canceled}, but {life.canceled} requests were canceled")
         if not ended and not life.left:
-            broken.append("every request has its outcome, but the batch has not ended")
+            broken.append(
+                "every request has its outcome, but the batch has not ended (`finish` moves counts, ends it at last)"
+            )
         if not ended and self.setup.profile is lc.HOSTED and self.now >= known.expires_at + _GRACE:
             broken.append("expires_at is an hour ago, but the batch has not ended")
         if broken:
@@ -428,7 +441,8 @@ class _Machine(RuleBasedStateMachine):
             return refused
         except Exception as error:  # noqa: BLE001 -- whatever it is, the adapter raised it
             try:
-                self._fail(said, life, f"the adapter raised {type(error).__name__}: {error}", None)
+                raised = f"the adapter raised {type(error).__name__}: {error}"
+                self._fail(said, life, f"{raised} (an error of the service is raised as {_REFUSED_AS})", None)
             except AssertionError as failure:
                 raise failure from error
 
@@ -445,7 +459,7 @@ class _Machine(RuleBasedStateMachine):
     def _fail(self, said: str, life: _Life | None, wrong: str, answer: object) -> NoReturn:
         lines = [f"{said}: {wrong}"]
         if life is not None:
-            history, allowed = stream_table(life.events), allowed_text(life.batch.phase)
+            history, allowed = stream_table(life.events, waits=life.waits), allowed_text(life.batch.phase)
             lines += ["the legal history so far", indented(history), f"allowed {allowed}"]
         if answer is not None:
             lines += ["came", indented(answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer))]

@@ -66,14 +66,16 @@ class Given:
             What `then` and its kin are asked of. Whatever came is kept until they are, a rejection too.
 
         Raises:
-            TypeError: *command* is no command (from `lifecycle.decide`).
+            TypeError: *command* is no command (from `lifecycle.decide`), or what handles it gave something else than
+                events.
         """
         return When(self, command, self.handled(self.batch, command))
 
     def handled(self, batch: lc.MessageBatch | None, command: lc.Command) -> tuple[lc.Event, ...] | lc.CommandRejected:
         """What came of a command: events, or the rejection."""
         try:
-            return tuple(self.decide(batch, command))
+            came: object = self.decide(batch, command)
+            return _events("decide: expected an iterable of events, () for none", came)
         except lc.CommandRejected as error:
             return error
 
@@ -98,7 +100,9 @@ class When:
 
         Raises:
             AssertionError: Something else came.
+            TypeError: Something among *events* is no event.
         """
+        _events("then: expected events", events)
         if self.came != events:
             self._fail(_events_text(events))
         return self
@@ -169,6 +173,17 @@ class When:
             f"expected\n{indented(expected)}\n"
             f"came\n{indented(_came_text(self.came) if came is None else came)}"
         )
+
+
+def _events(expected: str, came: object) -> tuple[lc.Event, ...]:
+    """What came, if it is events."""
+    if not isinstance(came, Iterable):
+        raise TypeError(f"{expected}; got {came!r}")
+    events = tuple(came)
+    for event in events:
+        if not isinstance(event, lc.Event):
+            raise TypeError(f"{expected}; got {event!r} among them")
+    return events
 
 
 def _events_text(events: tuple[lc.Event, ...]) -> str:

@@ -1,7 +1,8 @@
 """Streams and findings as plain text tables: what the messages of failed tests show."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import assert_never
 
 import attrs
@@ -23,11 +24,12 @@ def indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def stream_table(events: Iterable[lc.Event]) -> str:
+def stream_table(events: Iterable[lc.Event], *, waits: Mapping[int, timedelta] = MappingProxyType({})) -> str:
     """
     A stream: version, event, the phase after it, and what it says.
 
-    An event without an arrow is shown as such; whether an event may say what it says is not judged.
+    An event without an arrow is shown as such; whether an event may say what it says is not judged. *waits* says how
+    long time was let pass after a version.
     """
     rows: list[tuple[str, str, str, str]] = []
     phase: lc.Phase | None = None
@@ -35,6 +37,8 @@ def stream_table(events: Iterable[lc.Event]) -> str:
         following = lc.TRANSITIONS.get((phase, event.tag))
         rows.append((str(version), event.tag, "illegal here" if following is None else following, says(event)))
         phase = following or phase
+        if version in waits:
+            rows.append(("", "(wait)", "", str(waits[version])))
     return table(("version", "event", "phase after", "says"), rows) if rows else "(no events)"
 
 

@@ -137,10 +137,46 @@ class TestAFailure:
         assert "T4: " in said[0]
         assert said[1] == "the legal history so far"
         assert [line.split()[:3] for line in said[3:5]] == [["1", "created", "in_progress"], ["2", "ended", "ended"]]
-        assert said[5] == "allowed when ended: archived, deleted"
-        assert said[6] == "came"
-        assert json.loads(said[7])["processing_status"] == "ended"
-        assert len(said) == 8
+        assert said[5].split() == ["(wait)", "0:00:01"]
+        assert said[6] == "allowed when ended: archived, deleted"
+        assert said[7] == "came"
+        assert json.loads(said[8])["processing_status"] == "ended"
+        assert len(said) == 9
+
+    def test_what_was_waited_in_a_row_is_one_row(self) -> None:
+        machine: Any = testing.model_machine(lambda: Gateway("ended_at is now on each read"))()
+        machine.begin(1)
+        machine.wait(3600)
+        machine.wait(3600)
+        machine.finish_all(0, 0, 0)
+        machine.every_batch_is_as_the_model_has_it()
+        machine.wait(59)
+        with pytest.raises(AssertionError) as caught:
+            machine.every_batch_is_as_the_model_has_it()
+        rows = [line.split()[:2] for line in str(caught.value).splitlines()[3:7]]
+        assert rows == [["1", "created"], ["(wait)", "2:00:00"], ["2", "ended"], ["(wait)", "0:00:59"]]
+
+    def test_it_says_how_an_error_of_the_service_is_raised(self) -> None:
+        class Plain(Gateway):
+            def known(self, batch_id: str) -> Any:
+                return self.batches[batch_id]
+
+        said = failure(testing.model_machine(Plain), QUICKER)
+        assert "KeyError" in said
+        assert 'an error of the service is raised as testing.Refused(404, "not_found_error")' in said
+
+    def test_it_says_what_finish_is_for(self) -> None:
+        class Idle(Gateway):
+            def finish(self, batch_id: str, *, succeeded: int = 0, errored: int = 0, canceled: int = 0) -> None:
+                pass
+
+        said = failure(testing.model_machine(Idle))
+        assert "the batch has not ended (`finish` moves counts, ends it at last)" in said
+
+    @pytest.mark.parametrize("adapter", [None, Gateway()])
+    def test_what_makes_no_adapter_is_refused_at_once(self, adapter: Any) -> None:
+        with pytest.raises(TypeError, match="^make_service: expected what makes an adapter, such as its class, got "):
+            testing.model_machine(adapter)
 
     def test_it_keeps_what_the_adapter_raised(self) -> None:
         with pytest.raises(AssertionError) as caught:

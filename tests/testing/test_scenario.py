@@ -1,6 +1,7 @@
 """Given, when, then: what each sentence accepts, and what it says when it does not hold."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given as hypothesis_given
@@ -152,6 +153,16 @@ class TestGiven:
             testing.given(CREATED, CREATED)
         with pytest.raises(TypeError, match="^event: "):
             testing.given("created")  # type: ignore[arg-type] # it has to be refused
+
+    @pytest.mark.parametrize(("came", "said"), [(None, "None"), ([3], "3 among them"), ("ab", "'a' among them")])
+    def test_what_handles_a_command_has_to_give_events(self, came: Any, said: str) -> None:
+        scenario = testing.given(CREATED, decide=lambda _, __: came)
+        with pytest.raises(TypeError, match=f"^decide: expected an iterable of events, \\(\\) for none; got {said}$"):
+            scenario.when(CANCEL)
+
+    def test_what_is_expected_has_to_be_events(self) -> None:
+        with pytest.raises(TypeError, match="^then: expected events; got 'x' among them$"):
+            testing.given(CREATED).when(CANCEL).then("x")  # type: ignore[arg-type] # it has to be refused
 
     def test_a_command_has_to_be_one(self) -> None:
         with pytest.raises(TypeError, match="^command: "):
