@@ -170,6 +170,10 @@ def _is_running(life: _Life) -> bool:
     return life.left > 0
 
 
+def _is_canceling(life: _Life) -> bool:
+    return life.left > 0 and life.phase == "canceling"
+
+
 def _is_kept(life: _Life) -> bool:
     return life.phase in {"ended", "archived"}
 
@@ -251,6 +255,14 @@ class _Machine(RuleBasedStateMachine):
     @rule(pick=_PICKS)
     def cancel_running(self, pick: int) -> None:
         self._cancel(self._picked(pick, _is_running))
+
+    @_when(_is_canceling)
+    @rule(pick=_PICKS)
+    def wait_and_cancel_again(self, pick: int) -> None:
+        """So that a time that moves is seen to."""
+        life = self._picked(pick, _is_canceling)
+        self._advance(timedelta(seconds=1))
+        self._cancel(life)
 
     @_when(_is_kept)
     @rule(pick=_PICKS)

@@ -143,6 +143,12 @@ class TestAFailure:
         assert json.loads(said[8])["processing_status"] == "ended"
         assert len(said) == 9
 
+    def test_a_short_run_is_enough_to_see_a_second_cancel_move_its_time(self) -> None:
+        machine = testing.model_machine(lambda: Gateway("a second cancel moves cancel_initiated_at"))
+        said = failure(machine, settings(QUICK, max_examples=100, stateful_step_count=20))
+        assert "T4: " in said
+        assert "(wait)" in said
+
     def test_what_was_waited_in_a_row_is_one_row(self) -> None:
         machine: Any = testing.model_machine(lambda: Gateway("ended_at is now on each read"))()
         machine.begin(1)
