@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import lifecycle as lc
 from lifecycle import testing, wire
+from tests.lives import LIFE
 
 
 def failure(check: Callable[..., None], fn: Callable[..., Any], **options: Any) -> str:
@@ -90,7 +91,7 @@ class TestCheckProjection:
         def cancellation(state: lc.Event | None, events: Sequence[lc.Event]) -> lc.Event | None:
             return next((event for event in events if isinstance(event, lc.CancelInitiated)), state)
 
-        testing.check_projection(cancellation, max_examples=20)
+        testing.check_projection(cancellation, streams=st.sampled_from([LIFE, LIFE[:2]]), max_examples=20)
 
     def test_for_no_stream_at_all_none_is_a_state(self) -> None:
         def first(state: lc.Event | None, events: Sequence[lc.Event]) -> lc.Event | None:
