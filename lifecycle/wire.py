@@ -670,7 +670,24 @@ def _body(data: object, max_bytes: int, *, newline: bool = False) -> bytes:
     return body
 
 
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[{\]}]")
+
+
+def _depth(body: bytes) -> int:
+    """How deep a body nests, be it JSON or not."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _parse(body: bytes) -> Any:
+    # How deep json can read depends on how deep its caller stands, so what is hopeless is not left to it.
+    hopeless = 10 * MAX_DEPTH
+    if body.count(b"[") + body.count(b"{") > hopeless and _depth(body) > hopeless:
+        refuse(f"nested deeper than {MAX_DEPTH}")
     try:
         return parse(body)
     except RecursionError:

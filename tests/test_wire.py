@@ -1398,3 +1398,29 @@ def test_the_recorded_form_of_a_time_is_read_in_no_other_spelling() -> None:
                 except ValueError:
                     continue
                 assert wire._stamp(time) == text
+
+
+class TestNestingThatNoParserReads:
+    """What is said of it does not depend on how deep the caller stands."""
+
+    @pytest.mark.parametrize("body", [b"[" * 700, b"[" * 990 + b"]" * 990, b'{"a":' * 700 + b'"["', b"[" * 100_000])
+    def test_it_is_refused_for_its_depth(self, body: bytes) -> None:
+        with pytest.raises(lc.WireError) as raised:
+            wire.decode_batch(body)
+        assert raised.value.problems == (("$", "nested deeper than 64"),)
+
+    def test_brackets_in_text_and_side_by_side_do_not_nest(self) -> None:
+        batch = lc.MessageBatch("[" * 700 + '"{', "in_progress", lc.RequestCounts(1), T, T, extra={"a": [[]] * 700})
+        assert wire.decode_batch(wire.encode_batch(batch)) == batch
+
+    def test_a_caller_that_stands_deep_is_told_the_same(self) -> None:
+        def down(levels: int) -> tuple[tuple[str, str], ...]:
+            if levels:
+                return down(levels - 1)
+            try:
+                wire.decode_batch(b'{"a":' * 600 + b"1" + b"}" * 600)
+            except lc.WireError as error:
+                return error.problems
+            raise AssertionError
+
+        assert "nested deeper than 64" in {message for _, message in down(sys.getrecursionlimit() - 400)}
