@@ -104,13 +104,13 @@ app = App(
 Function = TypeVar("Function", bound=Callable[..., int])
 
 
-def _command(*examples: str) -> Callable[[Function], Function]:
+def _command(*examples: str, to: App = app) -> Callable[[Function], Function]:
     """Register a command: its help is its docstring, each paragraph in one piece, so that a terminal can fold it."""
 
     def register(function: Function) -> Function:
         paragraphs = [" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n")]
         epilogue = "Examples:\n\n" + "\n".join(f"    {line}" for line in examples)
-        app.command(function, help="\n\n".join(paragraphs), help_epilogue=epilogue)
+        to.command(function, help="\n\n".join(paragraphs), help_epilogue=epilogue)
         return function
 
     return register
@@ -355,6 +355,50 @@ def generate(
     return generating.generate(events, seed, faults, interleave)
 
 
+conform = App(
+    name="conform",
+    help="Hold anybody's implementation to the specifications, whatever it is written in.",
+    help_format="plaintext",
+)
+app.command(conform)
+
+
+@_command(
+    "lifecycle conform vectors -- python specs/validators/pydantic_model.py",
+    "lifecycle conform vectors --only B7 -- ./validate --quiet",
+    "lifecycle conform vectors --format jsonl -- node validate.js",
+    to=conform,
+)
+def vectors(
+    *command: Annotated[
+        str, Parameter(name="COMMAND", converter=_word, help="The program and its arguments, after --.")
+    ],
+    only: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            converter=_files,
+            help="Only vectors of this kind (such as snapshot), about this rule, or with this flag or id.",
+        ),
+    ] = (),
+    timeout: Annotated[
+        float, Parameter(validator=Number(gt=0), help="How many seconds to wait for the next answer.")
+    ] = 10.0,
+    form: FormatOption = "table",
+) -> int:
+    """
+    Put the conformance vectors to a program, and score it by rule.
+
+    The program gets one question a line on stdin, as JSON, and answers each with a line on stdout: the page
+    specs/vectors.md says how. It is started as it is given, without a shell.
+
+    Exit status 1 if any answer is missing or wrong.
+    """
+    from lifecycle.cli import conforming
+
+    return conforming.conform(only, command, timeout, form)
+
+
 @_command(
     'eval "$(lifecycle completion bash)"',
     'lifecycle completion zsh > "${fpath[1]}/_lifecycle"',
@@ -438,5 +482,5 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS = frozenset({"replay", "audit", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
-    {"show", "explain", "machine", "generate", "completion"}
+    {"show", "explain", "machine", "generate", "conform", "completion"}
 )

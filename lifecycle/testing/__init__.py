@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from lifecycle.conformance import Mark, Vector, vectors
 from lifecycle.testing.covering import Covered, covered
 from lifecycle.testing.faults import (
     WIRE_PATHS,
@@ -39,8 +40,10 @@ from lifecycle.testing.strategies import (
 
 __all__ = [  # noqa: RUF022 -- sorted as `sorted` sorts
     "Covered",
+    "Mark",
     "Refused",
     "Service",
+    "Vector",
     "WIRE_PATHS",
     "batches",
     "broken_logs",
@@ -61,5 +64,6 @@ __all__ = [  # noqa: RUF022 -- sorted as `sorted` sorts
     "poll_sequences",
     "request_counts",
     "snapshots",
+    "vectors",
     "wire_batches",
 ]
