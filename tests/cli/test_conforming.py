@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.cli.output import NOTHING
 from lifecycle.conformance import vectors
 from tests.cli.running import lifecycle
 
@@ -44,7 +45,7 @@ def test_answers_may_come_in_any_order_at_the_end_and_without_rules() -> None:
     code += "    print(json.dumps({'id': q['id'], 'verdict': known[q['id']]['verdict']}))"
     status, out, err = conform(command=program(RIGHT, code))
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1].split() == ["all", str(SIX), str(SIX), "0", "0", "100", "–"]  # noqa: RUF001
+    assert out.splitlines()[-1].split() == ["all", str(SIX), str(SIX), "0", "0", "100", NOTHING]
 
 
 def test_a_wrong_answer_is_shown_with_what_was_expected() -> None:
