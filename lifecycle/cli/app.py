@@ -323,6 +323,24 @@ def machine(
     return explaining.machine(form)
 
 
+@_command("lifecycle schema", "lifecycle schema snapshot > snapshot.json")
+def schema(
+    name: Annotated[
+        str | None,
+        Parameter(name="NAME", converter=_word, help="Which one; by default they are listed."),
+    ] = None,
+    /,
+) -> int:
+    """
+    Write a JSON Schema (2020-12): of a snapshot, of an event's data, of a log's line, of a report.
+
+    Schemas refer to one another by their files' names: let them lie in one folder, each as NAME.json.
+    """
+    from lifecycle.cli import schemas
+
+    return schemas.schema(name)
+
+
 @_command(
     "lifecycle generate --events 1000 --seed 7 > night.jsonl",
     "lifecycle generate --events 1000 --seed 7 --faults 0.01 2> faults.txt > bad.jsonl",
@@ -482,5 +500,5 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS = frozenset({"replay", "audit", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
-    {"show", "explain", "machine", "generate", "conform", "completion"}
+    {"show", "explain", "machine", "schema", "generate", "conform", "completion"}
 )

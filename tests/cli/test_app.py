@@ -17,7 +17,7 @@ from lifecycle.cli import app
 from tests.cli.running import GOLDEN, PATIENT, Terminal, command, environment, interruptible, lifecycle, started
 
 COMMANDS = ["replay", "audit", "check", "observe", "diff", "outcome", "show", "explain", "machine", "generate"]
-COMMANDS += ["reconcile", "completion"]
+COMMANDS += ["reconcile", "schema", "completion"]
 READERS = [["replay"], ["audit"], ["check"], ["audit", "--format", "json"], ["check", "--format", "jsonl"]]
 NIGHT = str(GOLDEN / "night.jsonl")
 
@@ -99,6 +99,10 @@ class TestUsage:
             ["explain", "-"],
             ["machine", "--format", "jsonl"],
             ["machine", "x"],
+            ["schema", "snapshots"],
+            ["schema", "../snapshot"],
+            ["schema", "-"],
+            ["schema", "snapshot", "record"],
             ["generate", "--events", "10"],
             ["generate", "--events", "ten", "--seed", "1"],
             ["generate", "--events", "-1", "--seed", "1"],
