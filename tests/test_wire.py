@@ -863,7 +863,7 @@ class TestBuiltins:
 
 # -------------------------------------------------------------------------------------------------------------- records
 
-GOLDEN = Path(__file__).with_name("data") / "events_v1.jsonl"
+GOLDEN = Path(__file__).with_name("golden") / "0.1.0" / "events.jsonl"
 GOLDEN_RECORDS = (
     lc.Record("msgbatch_01", 1, lc.Created("msgbatch_01", T, T + DAY, 4), None, T),
     lc.Record("msgbatch_01", 2, lc.CountsUpdated(lc.RequestCounts(4)), None, T + HOUR),
