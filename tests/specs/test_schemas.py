@@ -34,6 +34,8 @@ UNSTATED = [rule for rule in lc.RULES if rule.startswith("B") and rule not in ST
 FIVE = ("processing", "succeeded", "errored", "canceled", "expired")
 NULLABLE = ("ended_at", "archived_at", "cancel_initiated_at", "results_url")
 LARGEST = 2**63 - 1
+SOME = settings(max_examples=settings().max_examples // 2)
+FEW = settings(max_examples=settings().max_examples // 5)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 # ------------------------------------------------------------------------------------------------------ the validator
@@ -235,15 +237,17 @@ def named_in(text: str) -> set[str]:
 
 
 class TestTheSnapshot:
+    @SOME
     @given(testing.snapshots() | testing.snapshots(profile=lc.HOSTED))
     def test_admits_what_is_legal(self, batch: lc.MessageBatch) -> None:
         SNAPSHOT.validate(wire.unstructure_batch(batch))
 
+    @SOME
     @given(testing.wire_batches() | testing.wire_batches(profile=lc.HOSTED))
     def test_admits_every_form_of_it_that_reading_has_to_accept(self, body: bytes) -> None:
         SNAPSHOT.validate(json.loads(body))
 
-    @settings(max_examples=settings().max_examples // 2)
+    @SOME
     @given(strategies.batches(extra=True))
     def test_admits_the_shape_of_whatever_is_written(self, batch: lc.MessageBatch) -> None:
         value = json.loads(wire.encode_batch(batch))
@@ -258,7 +262,7 @@ class TestTheSnapshot:
         assert sum(by_wire for _, by_wire, _ in verdicts) > 40
         assert sum(not by_wire for _, by_wire, _ in verdicts) > 200
 
-    @settings(max_examples=settings().max_examples // 2)
+    @SOME
     @given(st.sampled_from(list(FULL)), strategies.json_values().filter(lambda value: not isinstance(value, float)))
     def test_its_shape_is_what_the_wire_reads_whatever_stands_under_a_key(self, key: str, value: Any) -> None:
         assert SHAPE.is_valid(FULL | {key: value}) == is_snapshot(FULL | {key: value})
@@ -290,6 +294,7 @@ class TestTheSnapshot:
                 assert not SNAPSHOT.is_valid(broken), (key, value)
                 assert not is_snapshot(broken), (key, value)
 
+    @SOME
     @given(testing.broken_wire())
     def test_refuses_what_the_kit_breaks(self, found: tuple[bytes, str]) -> None:
         body, _ = found
@@ -368,6 +373,7 @@ class TestTheRulesOfTheSnapshot:
         unaware = validator(*without(rule))
         negative = rule == "B1"  # of which the wire does not even write what breaks it
 
+        @SOME
         @given(testing.broken_snapshots(rule=rule))
         def judge(found: tuple[lc.MessageBatch, str]) -> None:
             value = shown(found[0])
@@ -379,7 +385,7 @@ class TestTheRulesOfTheSnapshot:
 
     @pytest.mark.parametrize("rule", UNSTATED)
     def test_what_breaks_another_rule_alone_passes(self, rule: str) -> None:
-        @settings(max_examples=settings().max_examples // 4)
+        @FEW
         @given(testing.broken_snapshots(rule=rule))
         def judge(found: tuple[lc.MessageBatch, str]) -> None:
             SNAPSHOT.validate(shown(found[0]))
@@ -403,6 +409,7 @@ def without(rule: str) -> tuple[dict[str, Any]]:
 class TestTheEvents:
     @pytest.mark.parametrize("tag", TAGS)
     def test_each_admits_what_is_written_of_its_event_and_of_no_other(self, tag: str) -> None:
+        @SOME
         @given(testing.events() | testing.events(profile=lc.HOSTED) | strategies.events())
         def judge(event: lc.Event) -> None:
             data = line(lc.Record("msgbatch_01", 1, event, None, NOON))["data"]
@@ -431,11 +438,13 @@ class TestTheEvents:
 
 
 class TestTheRecord:
+    @SOME
     @given(testing.logs(repeats=True) | testing.logs(profile=lc.HOSTED))
     def test_admits_legal_logs(self, records: tuple[lc.Record, ...]) -> None:
         for record in records:
             RECORD.validate(line(record))
 
+    @SOME
     @given(strategies.records())
     def test_admits_whatever_is_written_and_needs_no_checksum(self, record: lc.Record) -> None:
         value = line(record)
@@ -443,6 +452,7 @@ class TestTheRecord:
         del value["crc32"]
         RECORD.validate(value)
 
+    @SOME
     @given(testing.broken_logs())
     def test_admits_lines_whose_events_cannot_be(self, found: tuple[tuple[lc.Record, ...], str]) -> None:
         for record in found[0]:
@@ -528,7 +538,7 @@ def judged(judge: jsonschema_rs.Draft202012Validator, value: dict[str, Any], **a
 
 
 class TestTheReport:
-    @settings(max_examples=settings().max_examples // 4)
+    @FEW
     @given(
         testing.logs(repeats=True)
         | testing.logs(profile=lc.HOSTED)
