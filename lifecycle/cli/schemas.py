@@ -3,7 +3,7 @@
 import json
 
 from lifecycle.cli.output import CLEAN, Table, UsageError, until_closed, write
-from lifecycle.cli.specs import folder
+from lifecycle.conformance import folder
 
 
 def schema(name: str | None) -> int:
