@@ -218,7 +218,7 @@ RULES: Mapping[str, Rule] = _rulebook(
     ),
     Rule(
         "B13", ADVICE, BATCH,
-        "A batch that ended after `expires_at` has `expired` over 0.",
+        "No batch ends after `expires_at` with `expired` 0.",
         "inferred",
         broken="ended_at is not None and ended_at > expires_at and expired == 0",
         seen="ended_at {ended_at} is after expires_at {expires_at}, expired is 0",
