@@ -209,8 +209,13 @@ class TestTheFiles:
         assert b"\t" not in text
 
     @pytest.mark.parametrize("name", SCHEMAS)
-    def test_the_rules_that_are_named_exist(self, name: str) -> None:
+    def test_the_rules_that_are_named_exist_and_those_left_out_are_named(self, name: str) -> None:
         assert named_in(json.dumps(SCHEMAS[name])) <= set(lc.RULES)
+        assert named_in(SCHEMAS[name]["$comment"]) - {"B1"}
+
+    @pytest.mark.parametrize("tag", [*TAGS, "record"])
+    def test_of_an_event_b1_alone_is_stated_where_there_are_counts(self, tag: str) -> None:
+        assert ("with B1" in SCHEMAS[tag]["$comment"]) == ("count" in json.dumps(SCHEMAS[tag]["properties"]))
 
 
 def everywhere(schema: Any, keyword: str) -> list[str]:
