@@ -52,6 +52,7 @@ CASES: dict[str, list[str]] = {
     "machine.txt": ["machine"],
     "machine.json": ["machine", "--format", "json"],
     "machine.mmd": ["machine", "--format", "mermaid"],
+    "schema.txt": ["schema"],
     "explain-B7.txt": ["explain", "B7"],
     "explain-T1.txt": ["explain", "t1"],
     "explain-T5.txt": ["explain", "T5"],
