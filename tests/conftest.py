@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.store.postgres"]
+
 # No deadline and no check for slow generation: on a busy machine both fail for reasons outside of the test.
 settings.register_profile(
     "ci", derandomize=False, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow]
