@@ -15,6 +15,9 @@ from lifecycle.errors import (
     LogError,
     RuleBroken,
     SnapshotConflict,
+    StoreError,
+    StreamNotFound,
+    VersionConflict,
     WireError,
 )
 from lifecycle.events import (
@@ -72,8 +75,11 @@ __all__ = [
     "Rule",
     "RuleBroken",
     "SnapshotConflict",
+    "StoreError",
+    "StreamNotFound",
     "TRANSITIONS",
     "Tier",
+    "VersionConflict",
     "Violation",
     "WireError",
     "audit",

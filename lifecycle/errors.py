@@ -11,7 +11,10 @@ Every exception of the package, split by who must act.
     ├── CommandRejected            the caller: not now; nothing was recorded
     ├── SnapshotConflict           the server: two snapshots contradict each other
     ├── WireError(ValueError)      the sender
-    └── LogError(ValueError)       the operator
+    ├── LogError(ValueError)       the operator
+    └── StoreError                 the operator
+        ├── VersionConflict        another writer was first: reload, decide, append
+        └── StreamNotFound(LookupError)
 
 Fields are for programs; the text is for people: what happened, where, what was allowed, what to do.  All of them
 pickle.  Beside these, a value of the wrong type is a plain `TypeError` that names the field.
@@ -181,3 +184,61 @@ class LogError(LifecycleError, ValueError):
         path = cut(self.path, _LONGEST_PATH) or "''"
         place = path if self.line is None else f"{path}:{self.line}"
         return f"{place}: {self.reason}"
+
+
+class StoreError(LifecycleError):
+    """A store that cannot be opened, read or written, or that is asked for what it must not do."""
+
+    reason: str
+    """What is wrong, for people. No password is in it."""
+    unknown: bool
+    """
+    Whether the call may have been done nevertheless: the answer to the commit was lost. Else nothing changed.
+
+    Appending again with the same event ids finds out.
+    """
+
+    def __init__(self, reason: str, unknown: bool = False) -> None:  # noqa: FBT001, FBT002 -- positional, to pickle
+        super().__init__(reason, unknown)
+        self.reason = reason
+        self.unknown = unknown
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class VersionConflict(StoreError):
+    """The stream is not at the version that was expected. Nothing changed; reload, decide, append."""
+
+    stream: str
+    """The stream."""
+    expected: int
+    """The version that the caller expected."""
+    actual: int
+    """The version that the stream has; 0 if there is none."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"stream {quoted(stream)} is at version {actual}, not {expected}. "
+            "Nothing changed; load it again, decide again, append again."
+        )
+        self.args = (stream, expected, actual)
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class StreamNotFound(StoreError, LookupError):
+    """There is no such stream, or its data was forgotten."""
+
+    stream: str
+    """The stream."""
+    forgotten: bool
+    """Whether there was one, the data of which has been erased."""
+
+    def __init__(self, stream: str, forgotten: bool = False) -> None:  # noqa: FBT001, FBT002 -- positional, to pickle
+        gone = "was forgotten: the data of its events is erased"
+        super().__init__(f"stream {quoted(stream)} {gone if forgotten else 'does not exist'}")
+        self.args = (stream, forgotten)
+        self.stream = stream
+        self.forgotten = forgotten

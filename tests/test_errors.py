@@ -29,6 +29,11 @@ ERRORS = [
     lc.WireError((("$.id", "missing"), ("$.type", "missing"))),
     lc.LogError("a.jsonl", 3, "no record", (("$", "malformed"),)),
     lc.LogError("a.jsonl", None, "cannot be read"),
+    lc.StoreError("sqlite:///a.db: disk full"),
+    lc.StoreError("sqlite:///a.db: disk full", unknown=True),
+    lc.VersionConflict("msgbatch_01", 3, 4),
+    lc.StreamNotFound("msgbatch_01"),
+    lc.StreamNotFound("msgbatch_01", forgotten=True),
 ]
 
 
@@ -38,6 +43,7 @@ def test_an_error_pickles_with_all_its_fields(error: lc.LifecycleError) -> None:
     assert type(again) is type(error)
     assert again.args == error.args
     assert str(again) == str(error)
+    assert vars(again) == vars(error)
     assert str(copy.copy(error)) == str(error)
 
 
@@ -71,6 +77,9 @@ def test_an_id_of_a_megabyte_is_not_told_in_full() -> None:
         (lc.SnapshotConflict, (lc.LifecycleError,)),
         (lc.WireError, (lc.LifecycleError, ValueError)),
         (lc.LogError, (lc.LifecycleError, ValueError)),
+        (lc.StoreError, (lc.LifecycleError,)),
+        (lc.VersionConflict, (lc.StoreError,)),
+        (lc.StreamNotFound, (lc.StoreError, LookupError)),
     ],
 )
 def test_the_tree_is_as_it_is_drawn(error: type[Exception], parents: tuple[type[Exception], ...]) -> None:
