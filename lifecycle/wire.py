@@ -24,7 +24,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
-from lifecycle.errors import WireError
+from lifecycle.errors import WireError, quoted
 from lifecycle.events import EVENTS, Event, Record
 from lifecycle.folding import check_type
 from lifecycle.fusing import new_batch, new_counts
@@ -103,7 +103,8 @@ def _time(text: str) -> datetime:
         raise ValueError(f"no such time: {shown(text)}") from None
 
 
-def _stamp(time: datetime) -> str:
+def stamp(time: datetime) -> str:
+    """A time, which is in UTC, in the recorded form."""
     return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00"
 
 
@@ -406,7 +407,7 @@ def encode_record(record: Record) -> bytes:
         "subject": record.batch_id,
         "type": type_of(record.event),
         "sequence": None,
-        "time": _stamp(record.recorded_at),
+        "time": stamp(record.recorded_at),
         "datacontenttype": "application/json",
         "data": _converter(keep_extra=False).unstructure(record.event),
     }
@@ -419,6 +420,100 @@ def encode_record(record: Record) -> bytes:
     found["sequence"] = sequence_of(record.version)
     body = _encode(found)
     return body[:-1] + b',"crc32":"%08x"}' % crc32(body)
+
+
+def decode_event(type_: str, data: bytes | bytearray | memoryview | str, *, max_bytes: int = MAX_BYTES) -> Event:
+    """
+    Read an event from the `data` of a record.
+
+    Args:
+        type_: The `type` of the record.
+        data: One JSON object.
+        max_bytes: The longest data, in bytes.
+
+    Returns:
+        The event.
+
+    Raises:
+        WireError: There is no such type, or this is no data of it.
+        TypeError: *data* is neither bytes nor text.
+    """
+    decode = _DATA_DECODERS.get(type_)
+    body = _body(data, max_bytes)
+    try:
+        if decode is not None:
+            return _event(decode(body))
+    except REFUSED:
+        pass  # to be accepted after all or explained below
+    problems: dict[str, str] = {}
+    cls = _class_of(type_, problems)
+    value = _parse(body)
+    event = None if cls is None else _structure_event(value, cls, "$.data", problems)
+    _walk(value, "$.data", 1, problems)
+    _raise_if(problems)
+    return cast(Event, event)
+
+
+def encode_event(event: Event) -> bytes:
+    """
+    Write an event as the `data` of a record.
+
+    Args:
+        event: The event; what is `extra` in its counts stays behind.
+
+    Returns:
+        UTF-8, with no newline in it; the same bytes that stand in the line of `encode_record`.
+
+    Raises:
+        WireError: The event holds what the wire cannot: a number outside 0 to 2^63-1 or text with a lone surrogate.
+        TypeError: *event* is no event.
+    """
+    try:
+        return _ENCODERS[event.__class__](event)
+    except KeyError:
+        raise TypeError(
+            f"event: expected one of {', '.join(cls.__name__ for cls in EVENTS)}, got {quoted(event)}"
+        ) from None
+    except ValueError:  # a number out of range, or text that cannot be in UTF-8
+        found = _converter(keep_extra=False).unstructure(event)
+        problems: dict[str, str] = {}
+        _walk(found, "$.data", 1, problems)
+        _raise_if(problems)
+        raise
+
+
+def _encoder(cls: type[Event]) -> Callable[[Any], bytes]:
+    """A function from an event of *cls* to its data: one text with gaps, written as source and compiled."""
+    shape, values, numbers, lines = [], [], [], ["def encode(event):"]
+    for field in attrs.fields(cls):
+        value = f"event.{field.name}"
+        if field.type is RequestCounts:
+            lines.append(f"    counts = {value}")
+            names = _Counts.__struct_fields__
+            shape.append(f'"{field.name}":{{{",".join(f"{chr(34)}{name}{chr(34)}:%d" for name in names)}}}')
+            values += [f"counts.{name}" for name in names]
+            numbers += [f"counts.{name}" for name in names]
+        elif field.type is int:
+            shape.append(f'"{field.name}":%d')
+            values.append(value)
+            numbers.append(value)
+        elif field.type is datetime:
+            shape.append(f'"{field.name}":"%s"')
+            values.append(f"stamp({value})")
+        else:
+            shape.append(f'"{field.name}":%s')
+            values.append(f"text({value}).decode()")
+    if numbers:
+        # No bit above the 63rd, which every negative number has, too.
+        lines += [f"    if ({' | '.join(numbers)}) >> 63:", "        raise ValueError"]
+    lines.append(f"    return ({'{' + ','.join(shape) + '}'!r} % ({', '.join(values)},)).encode()")
+    scope: dict[str, Any] = {"stamp": stamp, "text": _encode}
+    exec("\n".join(lines), scope)  # noqa: S102 -- the source is made of field names of our own classes
+    encode: Callable[[Any], bytes] = scope["encode"]
+    return encode
+
+
+_ENCODERS: Mapping[type, Callable[[Any], bytes]] = {cls: _encoder(cls) for cls in EVENTS}
 
 
 # ------------------------------------------------------------------------------------- for reducers: no values built
@@ -778,7 +873,7 @@ def _converter(*, keep_extra: bool) -> "cattrs.Converter":
     converter.register_structure_hook(str, _hook("text", lambda value: isinstance(value, str)))
     converter.register_structure_hook(ProcessingStatus, _structure_status)
     converter.register_structure_hook(datetime, _structure_time)
-    converter.register_unstructure_hook(datetime, _stamp)
+    converter.register_unstructure_hook(datetime, stamp)
     converter.register_unstructure_hook(
         RequestCounts, make_dict_unstructure_fn(RequestCounts, converter, extra=override(omit=True))
     )
@@ -884,15 +979,10 @@ def _structure_record(body: bytes) -> Record:
     for key, wanted in (("specversion", "1.0"), ("datacontenttype", "application/json")):
         if isinstance(value.get(key), str) and value[key] != wanted:
             problems[f"$.{key}"] = f'expected "{wanted}", got {shown(value[key])}'
-    cls = _CLASSES.get(str(value.get("type")))
-    if cls is None:
-        problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {shown(value.get('type'))}")
+    cls = _class_of(value.get("type"), problems)
     event: Event | None = None
     if cls is not None and "data" in value:
-        event = _structure(value["data"], cls, "$.data", problems)
-        counts = value["data"].get("request_counts") if isinstance(value["data"], Mapping) else None
-        if isinstance(counts, Mapping):
-            _missing(counts, _COUNT_KEYS, "$.data.request_counts", problems)
+        event = _structure_event(value["data"], cls, "$.data", problems)
     _walk(value, "$", 1, problems)
     version = 0
     if isinstance(value.get("sequence"), str):
@@ -907,6 +997,21 @@ def _structure_record(body: bytes) -> Record:
     _raise_if(problems)
     line, event = cast(_Line, line), cast(Event, event)  # else there were problems
     return Record(line.subject, version, event, line.id, line.time)
+
+
+def _class_of(type_: object, problems: dict[str, str]) -> type[Event] | None:
+    cls = _CLASSES.get(str(type_))
+    if cls is None:
+        problems.setdefault("$.type", f"expected one of {', '.join(_CLASSES)}, got {shown(type_)}")
+    return cls
+
+
+def _structure_event(value: Any, cls: type[Event], path: str, problems: dict[str, str]) -> Event | None:
+    event: Event | None = _structure(value, cls, path, problems)
+    counts = value.get("request_counts") if isinstance(value, Mapping) else None
+    if isinstance(counts, Mapping):
+        _missing(counts, _COUNT_KEYS, f"{path}.request_counts", problems)
+    return event
 
 
 _CRC32 = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')

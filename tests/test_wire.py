@@ -1258,6 +1258,71 @@ class TestWhatIsNoRecord:
         assert list(problems(wire.encode_record, record)) == [path]
 
 
+class TestTheDataAlone:
+    """An event without its envelope, as a store keeps it, is what stands in the line as `data`."""
+
+    @given(strategies.events())
+    @example(lc.Ended(T, lc.RequestCounts(LARGEST), 'é\u2028\U0001f600\0\\"%s'))
+    @example(lc.Archived(T.replace(year=1, microsecond=0)))
+    @example(lc.Created(Word.X, T, T, 0))
+    def test_it_is_written_and_read_as_in_a_line(self, event: lc.Event) -> None:
+        try:
+            line = wire.encode_record(lc.Record("a", 1, event, "x", T))
+        except lc.WireError as error:
+            assert tuple(problems(wire.encode_event, event).items()) == error.problems
+            return
+        data = wire.encode_event(event)
+        assert b',"data":' + data + b',"crc32":"' in line
+        assert wire.decode_event(wire.type_of(event), data) == event
+        assert wire.decode_event(wire.type_of(event), memoryview(data)) == event
+
+    def test_what_could_not_be_read_back_is_not_written(self) -> None:
+        for event, path in (
+            (lc.Created("\ud800", T, T, 1), "$.data.id"),
+            (lc.Created("a", T, T, -1), "$.data.request_count"),
+            (lc.Created("a", T, T, 10**5000), "$.data.request_count"),
+            (lc.CountsUpdated(lc.RequestCounts(0, -1)), "$.data.request_counts.succeeded"),
+            (lc.Ended(T, lc.RequestCounts(2**63)), "$.data.request_counts.processing"),
+            (lc.Archived(T, "\ud800"), "$.data.results_url"),
+        ):
+            assert list(problems(wire.encode_event, event)) == [path]
+
+    @pytest.mark.parametrize("value", [None, "x", lc.RequestCounts(1), lc.Record("a", 1, lc.Deleted(T), "x", T)])
+    def test_what_is_no_event_is_a_type_error(self, value: Any) -> None:
+        with pytest.raises(TypeError):
+            wire.encode_event(value)
+
+    def test_an_unusual_form_is_read_after_all(self) -> None:
+        data = b'{"deleted_at": "2025-01-29t14:24:59.570697Z"}'
+        assert wire.decode_event(wire.type_of(lc.Deleted), data) == lc.Deleted(T)
+
+    @pytest.mark.parametrize(
+        ("type_", "data", "path"),
+        [
+            ("lifecycle.message_batch.deleted.v2", b"{}", "$.type"),
+            (wire.type_of(lc.Deleted), b"{}", "$.data.deleted_at"),
+            (wire.type_of(lc.Deleted), b'{"deleted_at":"%s","x":1}' % STAMP.encode(), "$.data.x"),
+            (wire.type_of(lc.Deleted), b"[]", "$.data"),
+            (
+                wire.type_of(lc.CountsUpdated),
+                spelled({"request_counts": {**COUNTS, "x": 1}}),
+                "$.data.request_counts.x",
+            ),
+            (wire.type_of(lc.Deleted), b"{", "$"),
+            (wire.type_of(lc.Deleted), b"\xff", "$"),
+        ],
+    )
+    def test_what_is_no_data_is_refused_with_its_path(self, type_: str, data: bytes, path: str) -> None:
+        assert list(problems(wire.decode_event, type_, data)) == [path]
+
+    def test_data_over_the_limit_is_refused(self) -> None:
+        data = wire.encode_event(lc.Deleted(T))
+        assert wire.decode_event(wire.type_of(lc.Deleted), data, max_bytes=len(data)) == lc.Deleted(T)
+        assert list(problems(wire.decode_event, wire.type_of(lc.Deleted), data, max_bytes=len(data) - 1)) == ["$"]
+        with pytest.raises(TypeError):
+            wire.decode_event(wire.type_of(lc.Deleted), cast(Any, 7))
+
+
 # ---------------------------------------------------------------------------------------------------- path against path
 
 
@@ -1397,7 +1462,7 @@ def test_the_recorded_form_of_a_time_is_read_in_no_other_spelling() -> None:
                     time = wire.recorded_time(text)
                 except ValueError:
                     continue
-                assert wire._stamp(time) == text
+                assert wire.stamp(time) == text
 
 
 class TestNestingThatNoParserReads:
