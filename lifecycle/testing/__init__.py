@@ -26,6 +26,7 @@ from lifecycle.testing.faults import (
 from lifecycle.testing.laws import check_idempotent_handler, check_projection, check_validator
 from lifecycle.testing.model import Refused, Service, model_machine
 from lifecycle.testing.scenario import given
+from lifecycle.testing.stores import PROMISES, check_store, check_upcasting
 from lifecycle.testing.strategies import (
     batches,
     commands,
@@ -41,6 +42,7 @@ from lifecycle.testing.strategies import (
 __all__ = [  # noqa: RUF022 -- sorted as `sorted` sorts
     "Covered",
     "Mark",
+    "PROMISES",
     "Refused",
     "Service",
     "Vector",
@@ -53,6 +55,8 @@ __all__ = [  # noqa: RUF022 -- sorted as `sorted` sorts
     "broken_wire",
     "check_idempotent_handler",
     "check_projection",
+    "check_store",
+    "check_upcasting",
     "check_validator",
     "commands",
     "covered",
