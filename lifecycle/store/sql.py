@@ -165,7 +165,8 @@ class _Base:
         else:
             parsed = _parsed(url, asynchronous=make_engine is create_async_engine)
             self._secrets = _secrets(parsed)
-            self.url = parsed.set(query={}).render_as_string(hide_password=True)
+            shown = parsed.set(drivername=parsed.get_backend_name(), query={})
+            self.url = shown.render_as_string(hide_password=True)
             self._engine = _engine(parsed, make_engine, timeout)
             dialect = self._engine.dialect
             path = parsed.database or ""
@@ -177,7 +178,8 @@ class _Base:
                 f"no store on {dialect.name} with {dialect.driver}: there are SQLite and PostgreSQL (psycopg)"
             )
         self._database = kind(self.url, timeout, profile, upcasts, joined=connection is not None)
-        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown)
+        # UnicodeDecodeError: so sqlite3 fails to say what is wrong with a damaged schema.
+        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown, UnicodeDecodeError)
 
     def _opened(self, connection: sa.Connection) -> None:
         """Make a connection ready for work."""
