@@ -576,6 +576,7 @@ class TestTheReport:
             for kind, odd in KINDS.items():
                 value = with_at(AUDITED, f"phases.{phase}", odd)
                 assert REPORT.is_valid(value) == (kind == "number")
+            assert not REPORT.is_valid(with_at(AUDITED, f"phases.{phase}", ...))
         assert list(AUDITED["phases"]) == list(lc.Phase)
         assert not REPORT.is_valid(with_at(AUDITED, "phases.expired", 0))
         assert not REPORT.is_valid(AUDITED | {"findings": [{}]})
@@ -592,8 +593,9 @@ class TestTheReport:
         kinds = nothing | {"file": "text", "line": "number", "rule": "", "tier": "", "allowed": "array"}
         kinds |= {"message": "text"}
         judged(FINDING, REFUSED, **{key: kinds[key] for key in REFUSED})
-        assert not FINDING.is_valid(REFUSED | {"allowed": ["created"]})
-        assert not FINDING.is_valid(REFUSED | {"tier": "contract"})
+        for key, word in {"event": "created", "phase": "ended", "allowed": ["created"], "tier": "contract"}.items():
+            assert FINDING.is_valid(VIOLATED | {key: word})
+            assert not FINDING.is_valid(REFUSED | {key: word})
 
     @pytest.mark.parametrize(
         ("key", "right", "wrong"),
@@ -614,6 +616,11 @@ class TestTheReport:
     def test_admits_only_what_stands_under_each_key_of_a_state(self) -> None:
         judged(STATE, WHOLE, batch_id="text", version="number", phase="", whole="truth", batch="")
         judged(STATE, ABSENT, batch_id="text", version="", phase="null", whole="", batch="null")
+        for version in (0, 1, LARGEST, LARGEST + 1):
+            assert STATE.is_valid(WHOLE | {"version": version}) == (version in {1, LARGEST})
+        assert not STATE.is_valid(ABSENT | {"version": 1})
+        assert not STATE.is_valid(ABSENT | {"phase": "ended"})
+        assert not STATE.is_valid(WHOLE | {"batch": None, "phase": None})
 
     @pytest.mark.parametrize("events", [LIFE[: length + 1] for length in range(len(LIFE))])
     def test_holds_phase_and_batch_together(self, events: tuple[lc.Event, ...]) -> None:
