@@ -2,8 +2,8 @@
 The stored format for ever: what each release has written is read as that release read it.
 
 ``golden/README.md`` says what the files are.  An expectation is held to the log by three readers: the library; the
-standard library's json, as far as lines are written in the usual form; and the oracle, which knows the rules without
-the library.  ``python -m tests.test_golden_logs`` adds what a new log lacks, and changes nothing.
+standard library's json, for the records; and the oracle, which knows the rules without the library, for the findings
+and the batches.  ``python -m tests.test_golden_logs`` adds what a new log lacks, and changes nothing.
 """
 
 import gzip
