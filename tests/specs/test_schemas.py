@@ -200,6 +200,13 @@ class TestTheFiles:
             assert "(?" not in pattern
 
     @pytest.mark.parametrize("name", SCHEMAS)
+    def test_a_text_does_not_pass_with_a_newline_at_its_end_in_any_dialect(self, name: str) -> None:
+        """In some, Python's among them, a dollar sign stands before it, too."""
+        for schema in with_key(SCHEMAS[name], "pattern"):
+            if schema["pattern"].endswith("$"):
+                assert "maxLength" in schema or schema["not"] == {"pattern": "\\n"}
+
+    @pytest.mark.parametrize("name", SCHEMAS)
     def test_the_files_are_plain(self, name: str) -> None:
         """A terminal of any encoding shows them, and a page of any width."""
         text = (FOLDER / f"{name}.json").read_bytes()
@@ -218,19 +225,19 @@ class TestTheFiles:
         assert ("with B1" in SCHEMAS[tag]["$comment"]) == ("count" in json.dumps(SCHEMAS[tag]["properties"]))
 
 
+def with_key(schema: Any, keyword: str) -> list[dict[str, Any]]:
+    """The schemas in a schema, at any depth, that have a text under a keyword; none of the examples."""
+    if isinstance(schema, list):
+        return [found for inner in schema for found in with_key(inner, keyword)]
+    if not isinstance(schema, dict):
+        return []
+    own = [schema] if isinstance(schema.get(keyword), str) else []
+    return own + [found for key, inner in schema.items() if key != "examples" for found in with_key(inner, keyword)]
+
+
 def everywhere(schema: Any, keyword: str) -> list[str]:
-    """The texts that stand under a keyword, at any depth, but for those of the examples."""
-    found: list[str] = []
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key == keyword and isinstance(value, str):
-                found.append(value)
-            elif key != "examples":
-                found += everywhere(value, keyword)
-    elif isinstance(schema, list):
-        for value in schema:
-            found += everywhere(value, keyword)
-    return found
+    """The texts that stand under a keyword."""
+    return [found[keyword] for found in with_key(schema, keyword)]
 
 
 def named_in(text: str) -> set[str]:
@@ -579,7 +586,8 @@ class TestTheReport:
             assert not REPORT.is_valid(with_at(AUDITED, f"phases.{phase}", ...))
         assert list(AUDITED["phases"]) == list(lc.Phase)
         assert not REPORT.is_valid(with_at(AUDITED, "phases.expired", 0))
-        assert not REPORT.is_valid(AUDITED | {"findings": [{}]})
+        for odd in (*KINDS.values(), [VIOLATED]):
+            assert not REPORT.is_valid(AUDITED | {"findings": [odd]})
 
     def test_admits_only_what_stands_under_each_key_of_a_finding(self) -> None:
         text = dict.fromkeys(("file", "message"), "text")
