@@ -642,8 +642,11 @@ class TestTheReport:
 
     def test_refuses_a_batch_that_is_not_in_the_written_form(self) -> None:
         batch = WHOLE["batch"]
+        started = WHOLE | {"phase": "in_progress", "batch": BARE}
+        STATE.validate(started)
         for key in batch:
             assert not STATE.is_valid(with_at(WHOLE, f"batch.{key}", ...))
+            assert not STATE.is_valid(with_at(started, f"batch.{key}", ...))
         assert not STATE.is_valid(WHOLE | {"batch": batch | {"note": "x"}})
         assert not STATE.is_valid(with_at(WHOLE, "batch.request_counts.total", 3))
         assert not STATE.is_valid(with_at(WHOLE, "batch.request_counts.processing", 1))  # B5
