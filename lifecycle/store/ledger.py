@@ -166,7 +166,7 @@ def record_of(row: Sequence[Any], steps: "Upcasts") -> Record:
             type_, data = upcast(type_, cast(str, data), steps)
         event = wire.decode_event(type_, cast(str, data), max_bytes=_MAX_BYTES)
         record: Record = _new_record(stream, version, event, event_id, wire.recorded_time(time), None)
-    except (WireError, ValueError, TypeError, AttributeError) as error:
+    except (WireError, ValueError, TypeError, LookupError, AttributeError) as error:
         place = f"stream {quoted(stream)}, version {quoted(version)}, position {quoted(position)}"
         raise StoreError(f"{place}: the row is damaged: {error}; verify says what else is") from error
     return record
