@@ -139,11 +139,13 @@ class MemoryStore:
     def read_all(self, *, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
         """See `lifecycle.store.Store.read_all`."""
         left = None if limit is None else number("limit", limit)
-        return islice(self.follow(after=after, timeout=0), left)
+        return islice(self._rest(number("after", after), 0), left)
 
     def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, Record]]:
         """See `lifecycle.store.Store.follow`."""
-        place = number("after", after)
+        return self._rest(number("after", after), timeout)
+
+    def _rest(self, place: int, timeout: float | None) -> Iterator[tuple[int, Record]]:
         while True:
             with self._changed:
                 if not self._changed.wait_for(partial(self._has, place), timeout):

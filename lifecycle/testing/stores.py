@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import inspect
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -179,6 +180,7 @@ def check_batches(make_store: MakeStore) -> None:
         deadline=None,
         phases=(hypothesis.Phase.generate,),
         suppress_health_check=_ALL_HEALTH_CHECKS,
+        report_multiple_bugs=False,
     )
     @hypothesis.given(event_streams(max_size=6), st.integers(1, 3))
     def look(events: Sequence[lc.Event], step: int) -> None:
@@ -255,13 +257,17 @@ def check_following(make_store: MakeStore) -> None:
     with _opened(make_store) as store:
         _same("what comes of nothing", list(store.follow(timeout=0)), [])
         store.append("b", _life()[:2], expected_version=0)
-        following = iter(store.follow(after=1, timeout=60))
-        _same("what was there", next(following)[0], 2)
+        following: Any = store.follow(after=1, timeout=60)
+        _same("what was there", next(following, (None,))[0], 2)
         store.append("b", _life()[2:4], expected_version=2)
-        came = [next(following), next(following)]
+        came = [next(following, None), next(following, None)]
         _same("what came", came, list(store.read_all(after=2)))
-        cast(Any, following).close()
-        _same("what is left", list(store.follow(after=4, timeout=0.01)), [])
+        came = [_while_waiting(store, following, "b", _life()[4:5], 4)]
+        _same("what came while it waited", came, list(store.read_all(after=4)))
+        following.close()
+        started = time.monotonic()
+        _same("what is left", list(store.follow(after=5, timeout=0.05)), [])
+        _true("it waits as long as it was told", time.monotonic() - started >= 0.05)
 
 
 def check_forgetting(make_store: MakeStore) -> None:
@@ -473,16 +479,18 @@ def _unchanged(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(make_store: MakeStore) -> Iterator[Store]:
-    """A new store, as one that is not async."""
+    """A new store, as one that is not async; what it raises breaks the promise."""
     found: Any = make_store()
-    if inspect.iscoroutinefunction(found.append):
-        with asyncio.Runner() as runner:
-            store: Any = _Blocking(found, runner)
-            with contextlib.closing(store):
-                yield store
-    else:
-        with contextlib.closing(found):
+    with contextlib.ExitStack() as stack:
+        if inspect.iscoroutinefunction(found.append):
+            found = _Blocking(found, stack.enter_context(asyncio.Runner()))
+        stack.enter_context(contextlib.closing(found))
+        try:
             yield found
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"it raised {type(error).__name__}: {error}") from error
 
 
 class _Blocking:
@@ -516,6 +524,26 @@ def _execute(store: Store, stream: str, command: lc.Command) -> tuple[lc.Message
     if isinstance(store, _Blocking):
         return store.runner.run(execute_async(store.store, stream, command))
     return execute(store, stream, command)
+
+
+def _while_waiting(store: Store, following: Any, stream: str, events: Sequence[lc.Event], version: int) -> Any:
+    """What a follower is given that waits while somebody appends."""
+    if isinstance(store, _Blocking):
+        return store.runner.run(_awaited(store.store, stream, events, version))
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, following, None)
+        store.append(stream, events, expected_version=version)
+        return future.result()
+
+
+async def _awaited(store: AsyncStore, stream: str, events: Sequence[lc.Event], version: int) -> Any:
+    following: Any = store.follow(after=version, timeout=60)
+    waiting = asyncio.create_task(anext(following))
+    await asyncio.sleep(0)  # so that it begins
+    await store.append(stream, events, expected_version=version)
+    came = await waiting
+    await following.aclose()
+    return came
 
 
 def _at_once(store: Store, calls: Sequence[tuple[str, tuple[Any, ...], Mapping[str, Any]]]) -> list[Any]:
