@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench`, `nox -s fuzz`, `nox -s specs` by name.
+`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench`, `fuzz`, `specs` and `mutants` by name.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
 the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
@@ -211,3 +211,13 @@ def specs(session: nox.Session) -> None:
     _install_wheel(session, *_group("specs"))
     _outside(session, "specs")
     session.run("python", "-m", "specs.verify")
+
+
+@nox.session(python=OLDEST, default=False)
+def mutants(session: nox.Session) -> None:
+    """Make small mistakes in the rules and the code around them, and see that the tests notice (arguments: modules)."""
+    _install_wheel(session, *_group("mutation"))
+    here = _outside(session, "tests")
+    # As in `tests`. The mutants are in memory: neither the tree nor the installed package is changed.
+    env = {"LIFECYCLE_TESTS_INSTALLED": "1", "HYPOTHESIS_PROFILE": "brief"}
+    session.run("python", "-m", "tests.mutation_run", f"--memory={here / 'killers.json'}", *session.posargs, env=env)

@@ -7,7 +7,7 @@ import pytest
 import lifecycle as lc
 from lifecycle.rules import CONSTANTS, names_of
 from tests.lives import in_phase
-from tests.mutation import mutants_of
+from tests.mutation import mutants_of, mutants_of_code
 
 RULES = [rule for rule in lc.RULES.values() if rule.broken]
 
@@ -79,3 +79,85 @@ def test_the_mutants_of_a_rule_are_valid_and_distinct_and_always_the_same(rule: 
     for mutant in found:
         used = {node.id for node in ast.walk(ast.parse(mutant.expression)) if isinstance(node, ast.Name)}
         assert used <= known
+
+
+CODE = '''"""Text."""
+
+LIMIT: int | None = None
+
+
+class Chart:
+    """Text."""
+
+    strict = False
+    name = "word"
+
+
+def decide(batch: Batch, other: Batch | None, *, profile: Profile = LAWS) -> str:
+    """Text."""
+    check(batch, profile=profile)
+    if batch is None and other is None:
+        raise TypeError("for people")
+    return f"{batch}" if other.ended_at else "word"
+
+
+RULES = rulebook(Rule("B5", LAW, BATCH, "A sentence.", "source", broken="processing != 0", seen="seen"))
+'''
+
+
+def test_the_mutants_of_code_say_where_they_are_and_what_they_are() -> None:
+    assert [mutant.description for mutant in mutants_of_code(CODE)] == [
+        "strict = False  # left out",
+        'name = "word"  # left out',
+        "name = \"word\"  # `'word'` becomes `'word_'`",
+        "def decide(batch: Batch, other: Batch | None, *, profile: Profile = LAWS) -> str:  # `LAWS` becomes `HOSTED`",
+        "check(batch, profile=profile)  # left out",
+        "check(batch, profile=profile)  # `profile=profile` left out",
+        "check(batch, profile=profile)  # `batch` becomes `other`",
+        "if batch is None and other is None:  # left out",
+        "if batch is None and other is None:  # `batch is None` left out",
+        "if batch is None and other is None:  # `other is None` left out",
+        "if batch is None and other is None:  # `batch` becomes `other`",
+        "if batch is None and other is None:  # `other` becomes `batch`",
+        'raise TypeError("for people")  # left out',
+        'return f"{batch}" if other.ended_at else "word"  # left out',
+        'return f"{batch}" if other.ended_at else "word"  # always `f\'{batch}\'`',
+        'return f"{batch}" if other.ended_at else "word"  # always `\'word\'`',
+        *(
+            f'return f"{{batch}}" if other.ended_at else "word"  # `ended_at` becomes `{name}`'
+            for name in ("created_at", "expires_at", "cancel_initiated_at", "archived_at", "deleted_at")
+        ),
+        'return f"{batch}" if other.ended_at else "word"  # `other` becomes `batch`',
+        "return f\"{batch}\" if other.ended_at else \"word\"  # `'word'` becomes `'word_'`",
+        *(f"Rule B5  # {mutant.description}" for mutant in mutants_of("processing != 0")),
+        *(
+            f'RULES = rulebook(Rule("B5", LAW, BATCH, "A sentence.", "source", broken="processing != 0", seen="seen"))'
+            f"  # `{name}` becomes `{another}`"
+            for name, another in [
+                *(("'B5'", "'B5_'"), ("LAW", "CONTRACT"), ("LAW", "ADVICE"), ("BATCH", "STEP"), ("BATCH", "LOG")),
+            ]
+        ),
+    ]
+
+
+def test_a_case_an_element_a_key_an_operand_and_a_condition_are_left_out() -> None:
+    source = "from a import b\nmatch x:\n    case 1:\n        y = [a, b]\n    case _:\n        y = {}"
+    assert [mutant.description for mutant in mutants_of_code(source)] == [
+        "match x:  # `case 1:` left out",
+        "match x:  # `case _:` left out",
+        "y = [a, b]  # left out",
+        "y = [a, b]  # `a` left out",
+        "y = [a, b]  # `b` left out",
+        "y = {}  # left out",
+    ]
+    source = "print({1: 2} | {i for i in y if i}, *(LAW, *more))"
+    assert [mutant.expression for mutant in mutants_of_code(source)] == [
+        "print({1: 2}, *(LAW, *more))",
+        "print({i for i in y if i}, *(LAW, *more))",
+        "print({} | {i for i in y if i}, *(LAW, *more))",
+        "print({1: 2} | {i for i in y}, *(LAW, *more))",
+        "print({1: 2} | {i for i in y if i}, *(*more,))",
+        "print({1: 2} | {i for i in y if i}, *(LAW,))",
+        "print({1: 2} | {i for i in y if i}, *(CONTRACT, *more))",
+        "print({1: 2} | {i for i in y if i}, *(ADVICE, *more))",
+    ]

@@ -1,0 +1,401 @@
+"""
+Mutation testing: is every small mistake in the rules and in the code around them noticed by a test?
+
+`nox -s mutants` runs it; arguments pick modules (`nox -s mutants -- rules machine`).
+
+Mutants are made by the operators of cosmic-ray, all of them, and by `tests.mutation`, which knows what cosmic-ray
+cannot: predicates are text to Python.  A mutant is never written to a file.  A process that has loaded what the tests
+need, but not the package, is forked for each; there the mutant is what an import of its module finds.  The tests run
+in the order of `TESTS`, and the first that fails ends it.
+
+What becomes of a mutant:
+
+- *stillborn*: its module cannot even be imported.  Nobody would ever run it, so it counts neither way.
+- *killed*: a test failed, or (told apart) the tests did not come to an end.
+- *survived*: all tests passed.  Each survivor is explained in `survivors.toml`; an explanation changes no score.
+
+The exit status is 1 if the score of a module (killed of killed and survived) is below `ENOUGH`, if a survivor is not
+explained, or if an explanation is of no survivor.
+"""
+
+import argparse
+import ast
+import gc
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import hypothesis
+import pytest
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.provider import OperatorProvider
+
+from tests.mutation import mutants_of_code
+
+MODULES = ("rules", "machine", "folding", "observing", "deciding")
+"""The modules of the package that are mutated."""
+
+ENOUGH = 0.95
+"""The least score of each module."""
+
+HERE = Path(__file__).parent
+SURVIVORS = HERE / "survivors.toml"
+
+LARGER = "LAWS-2 or LAWS-3 or LAWS-4 or HOSTED-2 or HOSTED-3 or HOSTED-4 or [2]"
+"""The same tests again with larger batches."""
+
+TESTS: Sequence[tuple[Sequence[str], Sequence[str], str]] = (
+    (["rules"], ["test_oracle.py"], "TestB or TestT or TestL or sampled_pairs and [2]"),
+    (["machine"], ["test_rules.py", "test_machine.py"], ""),
+    (["folding", "deciding"], ["test_folding.py", "test_deciding.py"], ""),
+    (["observing"], ["test_observing.py"], f"not ({LARGER})"),
+    ((), ["test_oracle.py"], f"(every_event or newly_breaks or decides) and not ({LARGER})"),
+)
+"""The tests, cheapest killers first: files, and which of them as an expression for `-k`; before, whose own they are."""
+
+MEMORY = 4 * 2**30
+"""As much as one mutant may take, in bytes: some never stop collecting."""
+
+PROFILE = hypothesis.settings(
+    max_examples=25,
+    derandomize=True,  # a mutant does not survive or die by luck
+    database=None,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+STILLBORN, KILLED, OUT_OF_TIME, SURVIVED = "stillborn", "killed", "out of time", "survived"
+
+
+class Mutant(NamedTuple):
+    """A module with one mistake."""
+
+    module: str
+    """Its name in the package."""
+    id: str
+    """The line, and what became of it; stable while other lines move."""
+    kind: str
+    """What sort of mistake it is."""
+    source: str
+    """The whole module."""
+
+
+class Result(NamedTuple):
+    """What became of a mutant."""
+
+    outcome: str
+    killer: str
+    """The test that noticed it; for a stillborn, the error."""
+
+
+# --- which mutants there are --------------------------------------------------------------------------------
+
+
+def mutants(module: str) -> tuple[list[Mutant], int]:
+    """All mutants of a module, no two alike; and how many more fell away as alike, as no Python, or as annotations."""
+    source = source_of(module)
+    made: Iterator[Mutant] = (
+        Mutant(module, name, "predicate" if name.startswith("Rule ") else "ours", text)
+        for name, text in mutants_of_code(source)
+    )
+    found: dict[str, Mutant] = {}
+    seen = {ast.dump(ast.parse(source))}
+    fell = 0
+    for mutant in [*made, *cosmic(module, source)]:
+        try:
+            shape = ast.dump(ast.parse(mutant.source))
+        except SyntaxError:
+            shape = ""
+        if not shape or shape in seen:
+            fell += 1
+            continue
+        seen.add(shape)
+        assert mutant.id not in found, f"two mutants are called {mutant.id!r}"
+        found[mutant.id] = mutant
+    return list(found.values()), fell
+
+
+def cosmic(module: str, source: str) -> Iterator[Mutant]:
+    """The mutants of cosmic-ray, but for those of annotations, which are mypy's to judge."""
+    lines = source.splitlines()
+    spans = annotations(ast.parse(source))
+    provider = OperatorProvider()
+    told = Counter[str]()
+    nodes = list(ast_nodes(get_ast(source)))
+    for name in provider:
+        if provider[name].arguments():
+            continue  # asks for names of variables
+        operator = provider[name]()
+        positions = [position for node in nodes for position in operator.mutation_positions(node)]
+        for occurrence, ((line, column), _) in enumerate(positions):
+            if any(start <= (line, column) < end for start, end in spans):
+                continue
+            mutated = mutate_code(source, operator, occurrence)
+            after = mutated.splitlines()
+            changed = [new.strip() for old, new in zip(lines, after, strict=False) if old != new]
+            same_length = len(after) == len(lines)
+            become = f"becomes `{' '.join(changed)}`" if same_length else "left out"
+            told[key := f"{lines[line - 1].strip()}  # {become}"] += 1
+            place = f", place {told[key]}" if told[key] > 1 else ""
+            yield Mutant(module, key + place, name.partition("_")[0], mutated)
+
+
+def annotations(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where annotations start and end, and unions that are only used in them; lines from 1, columns from 0."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.FunctionDef(returns=annotation)
+                | ast.arg(annotation=annotation)
+                | ast.AnnAssign(annotation=annotation)
+            ):
+                found.append(annotation)
+            case _:
+                pass
+    found += [node.value for node in tree.body if isinstance(node, ast.Assign) and is_union(node.value)]
+    return [
+        ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)) for node in found if node
+    ]
+
+
+def is_union(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+
+
+def source_of(module: str) -> str:
+    spec = importlib.util.find_spec("lifecycle")
+    assert spec is not None
+    assert spec.origin is not None
+    return (Path(spec.origin).parent / f"{module}.py").read_text(encoding="utf-8")
+
+
+# --- what becomes of one ------------------------------------------------------------------------------------
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the mutant where its module is asked for."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        if name != f"lifecycle.{self.mutant.module}":
+            return None
+        return importlib.util.spec_from_loader(name, _Loader(self.mutant))
+
+
+class _Loader(importlib.abc.InspectLoader):
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+
+    def get_source(self, fullname: str) -> str:  # noqa: ARG002 -- there is one
+        return self.mutant.source
+
+
+class _Watch:
+    """A pytest plugin that sets the profile and remembers what failed first."""
+
+    def __init__(self) -> None:
+        self.failed = ""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        hypothesis.settings.register_profile("mutants", PROFILE)
+        hypothesis.settings.load_profile("mutants")  # after conftest.py, which is not read again for the next tests
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+
+def judge(mutant: Mutant | None, first: str) -> Result:
+    """Test a mutant in this process, which is good for nothing else afterwards; None: the code as it is."""
+    if mutant is not None:
+        sys.meta_path.insert(0, _Finder(mutant))
+        try:
+            importlib.import_module("lifecycle")
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it cannot be imported
+            return Result(STILLBORN, f"{type(error).__name__}: {error}")
+    tests = sorted(TESTS, key=lambda test: mutant is None or mutant.module not in test[0])
+    runs: list[list[str]] = [[first]] if first else []
+    runs += [[*(str(HERE.resolve() / file) for file in files), "-k", wanted] for _, files, wanted in tests]
+    root = HERE.resolve().parent
+    options = ["-x", "-q", "--tb=no", "--assert=plain", f"--config-file={root / 'pyproject.toml'}", f"--rootdir={root}"]
+    options += ["-p", "no:cacheprovider", "-p", "no:unraisableexception"]  # the latter collects garbage, for long
+    watch = _Watch()
+    for run in runs:
+        status = pytest.main([*options, *run], plugins=[watch])
+        if watch.failed:
+            return Result(KILLED, watch.failed)
+        if status != pytest.ExitCode.OK and run != [first]:  # the first killer may have another name by now
+            return Result(KILLED, f"pytest: {status}")
+    return Result(SURVIVED, "")
+
+
+class Fork(NamedTuple):
+    """A process that judges a mutant."""
+
+    mutant: Mutant | None
+    answer: int
+    """Where it writes its `Result`."""
+
+
+def fork(mutant: Mutant | None, first: str, seconds: float) -> tuple[int, Fork]:
+    """Judge a mutant in a child of this process, which ends itself in time."""
+    answer, told = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(told)
+        return pid, Fork(mutant, answer)
+    # In the child. It must not come back from here, whatever the mutant does.
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # its default action ends the process, in whatever it is
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        result = judge(mutant, first)
+    except BaseException as error:  # noqa: BLE001 -- as above
+        result = Result("", f"{type(error).__name__}: {error}")
+    os.write(told, json.dumps([text[:1000] for text in result]).encode())
+    os._exit(0)
+
+
+def reap(running: dict[int, Fork]) -> tuple[Mutant | None, Result]:
+    """Wait for any of the children to end."""
+    pid, status = os.wait()
+    mutant, answer = running.pop(pid)
+    with os.fdopen(answer, "rb") as stream:
+        told = stream.read()
+    if told:
+        result = Result(*json.loads(told))
+        if not result.outcome:
+            raise SystemExit(f"{mutant and mutant.id}: could not be judged: {result.killer}")
+        return mutant, result
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        return mutant, Result(OUT_OF_TIME, "")
+    return mutant, Result(KILLED, f"the process ended: {status}")
+
+
+def judge_all(found: Sequence[Mutant], killers: dict[str, str], jobs: int) -> Iterator[tuple[Mutant, Result]]:
+    """Judge all mutants, and remember which test killed each: next time it is asked first."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time of a short run
+    gc.freeze()
+    started = time.monotonic()
+    pid, child = fork(None, "", 600)
+    _, result = reap({pid: child})
+    if result.outcome != SURVIVED:
+        raise SystemExit(f"without any mutant the tests do not pass: {result}")
+    seconds = 30 + 10 * (time.monotonic() - started)
+    running: dict[int, Fork] = {}
+    waiting = iter(found)
+    while True:
+        for mutant in waiting:
+            pid, child = fork(mutant, killers.get(f"{mutant.module}: {mutant.id}", ""), seconds)
+            running[pid] = child
+            if len(running) >= jobs:
+                break
+        if not running:
+            return
+        judged, result = reap(running)
+        assert judged is not None
+        yield judged, result
+
+
+# --- what comes of all --------------------------------------------------------------------------------------
+
+
+def explanations(modules: Sequence[str]) -> dict[tuple[str, str], str]:
+    """What `survivors.toml` says of the mutants of some modules: (module, id) -> why it survives."""
+    found: dict[tuple[str, str], str] = {}
+    for entry in tomllib.loads(SURVIVORS.read_text(encoding="utf-8")).get("survivor", []):
+        if entry["module"] in modules and entry["why"].strip():
+            found |= {(entry["module"], mutant): entry["why"] for mutant in entry["mutants"]}
+    return found
+
+
+def report(results: Sequence[tuple[Mutant, Result]], modules: Sequence[str]) -> list[str]:
+    """Print the scores; returns what is wrong."""
+    wrong: list[str] = []
+    explained = explanations(modules)
+    survivors = {(mutant.module, mutant.id) for mutant, result in results if result.outcome == SURVIVED}
+    print(f"\n{'module':10} {'killed':>7} {'of time':>7} {'survived':>8} {'explained':>9} {'score':>8}   stillborn")
+    for module in modules:
+        outcomes = Counter(result.outcome for mutant, result in results if mutant.module == module)
+        killed = outcomes[KILLED] + outcomes[OUT_OF_TIME]
+        score = killed / max(killed + outcomes[SURVIVED], 1)
+        known = sum(key in explained for key in survivors if key[0] == module)
+        print(
+            f"{module:10} {outcomes[KILLED]:7,} {outcomes[OUT_OF_TIME]:7,} {outcomes[SURVIVED]:8,} {known:9,}"
+            f" {score:8.2%}   {outcomes[STILLBORN]:,}"
+        )
+        if score < ENOUGH:
+            wrong.append(f"{module}: {score:.2%} of the mutants were killed, which is below {ENOUGH:.0%}")
+    kinds = Counter((mutant.kind, result.outcome) for mutant, result in results)
+    print("\nby kind of mistake (killed, survived, stillborn):")
+    for kind in sorted({kind for kind, _ in kinds}):
+        killed = kinds[kind, KILLED] + kinds[kind, OUT_OF_TIME]
+        print(f"  {kind:32} {killed:6,} {kinds[kind, SURVIVED]:6,} {kinds[kind, STILLBORN]:6,}")
+    wrong += [f"{module}: survived, and nobody says why: {name}" for module, name in sorted(survivors - {*explained})]
+    wrong += [f"{module}: explained, but no survivor: {name}" for module, name in sorted({*explained} - survivors)]
+    return wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Mutate, test, report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation_run", description="Mutation testing.")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"which of {', '.join(MODULES)} (all)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many mutants at a time (1)")
+    parser.add_argument("--only", default="", help="only the mutants whose line or change has this in it; no verdict")
+    parser.add_argument("--memory", type=Path, default=Path("killers.json"), help="where killers are remembered")
+    asked = parser.parse_args(arguments)
+    unknown = set(asked.modules) - {*MODULES}
+    if unknown:
+        parser.error(f"not among {', '.join(MODULES)}: {', '.join(sorted(unknown))}")
+    modules = [module for module in MODULES if module in asked.modules or not asked.modules]
+    if any(name == "lifecycle" or name.startswith("lifecycle.") for name in sys.modules):
+        raise SystemExit("the package is loaded already, so that no mutant could take its place")
+
+    found: list[Mutant] = []
+    for module in modules:
+        more, fell = mutants(module)
+        found += [mutant for mutant in more if asked.only in mutant.id]
+        print(f"{module}: {len(more):,} mutants; {fell:,} others are alike, no Python, or change nothing", flush=True)
+    killers = json.loads(asked.memory.read_text(encoding="utf-8")) if asked.memory.exists() else {}
+    results: list[tuple[Mutant, Result]] = []
+    started = time.monotonic()
+    for mutant, result in judge_all(found, killers, asked.jobs):
+        results.append((mutant, result))
+        if result.outcome == KILLED:
+            killers[f"{mutant.module}: {mutant.id}"] = result.killer
+        if result.outcome in (SURVIVED, OUT_OF_TIME) or asked.only:
+            print(f"{result.outcome}: {mutant.module}: {mutant.id}  {result.killer}", flush=True)
+        if len(results) % 50 == 0 or len(results) == len(found):
+            asked.memory.write_text(json.dumps(killers, indent=1), encoding="utf-8")
+            print(f"{len(results):,} of {len(found):,} after {time.monotonic() - started:,.0f} s", flush=True)
+    wrong = report(results, modules)
+    print()
+    for line in [] if asked.only else wrong:
+        print(line)
+    return 1 if wrong and not asked.only else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
