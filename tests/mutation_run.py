@@ -4,9 +4,10 @@ Mutation testing: is every small mistake in the rules and in the code around the
 `nox -s mutants` runs it; arguments pick modules (`nox -s mutants -- rules machine`).
 
 Mutants are made by the operators of cosmic-ray, all of them, and by `tests.mutation`, which knows what cosmic-ray
-cannot: predicates are text to Python.  A mutant is never written to a file.  A process that has loaded what the tests
-need, but not the package, is forked for each; there the mutant is what an import of its module finds.  The tests run
-in the order of `TESTS`, and the first that fails ends it.
+cannot: predicates are text to Python.  A mutant is never written to a file.  For each a process is forked that has
+loaded what the tests need, but not the package; there the mutant is what an import of its module finds.  Where only a
+predicate or the inside of a function differs, the process has loaded the package and the tests too, and the new text
+or code is put in the place of the old.  The tests run in the order of `TESTS`, and the first that fails ends it.
 
 What becomes of a mutant:
 
@@ -26,14 +27,18 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice, pairwise
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
 import hypothesis
@@ -53,18 +58,40 @@ ENOUGH = 0.95
 HERE = Path(__file__).parent
 SURVIVORS = HERE / "survivors.toml"
 
-LARGER = "LAWS-2 or LAWS-3 or LAWS-4 or HOSTED-2 or HOSTED-3 or HOSTED-4 or [2]"
-"""The same tests again with larger batches."""
 
-TESTS: Sequence[tuple[Sequence[str], Sequence[str], str]] = (
-    (["rules"], ["test_oracle.py"], "TestB or TestT or TestL or sampled_pairs and [2]"),
-    (["machine"], ["test_rules.py", "test_machine.py"], ""),
-    (["folding", "deciding"], ["test_folding.py", "test_deciding.py"], ""),
-    (["observing"], ["test_observing.py"], f"not ({LARGER})"),
-    ((), ["test_oracle.py"], f"(every_event or newly_breaks or decides) and not ({LARGER})"),
+class Stage(NamedTuple):
+    """Some of the tests."""
+
+    own: Sequence[str]
+    """The modules whose own tests these are: theirs go first."""
+    files: Sequence[str]
+    wanted: str = ""
+    """What the id of a test has in it, as a regular expression."""
+
+    @property
+    def paths(self) -> list[str]:
+        return [str(HERE.resolve() / f"test_{file}.py") for file in self.files]
+
+    def of(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
+        return [item for item in items if str(item.path) in self.paths and re.search(self.wanted, item.nodeid)]
+
+
+TESTS = (
+    Stage(["rules"], ["oracle"], r"::Test[BTL]\d+::|sampled_pairs.*\[2\]"),
+    Stage(["machine"], ["rules", "machine"]),
+    Stage(["folding", "deciding"], ["folding", "deciding"]),
+    Stage(["observing"], ["observing"], r"^(?!.*\[((LAWS|HOSTED)-[234]|2)\])"),
+    Stage([], ["oracle"], r"(every_event|newly_breaks|decides).*\[((LAWS|HOSTED)-)?[01]\]"),
 )
-"""The tests, cheapest killers first: files, and which of them as an expression for `-k`; before, whose own they are."""
+"""The tests, cheapest killers first."""
 
+GRAFTED = ("folding", "observing", "deciding")
+"""The modules whose functions do not run while they are imported."""
+
+SECONDS = 120
+"""As much processor time as one mutant may take. All tests together take a tenth of it."""
+HANGS = 1_800
+"""As much time as one mutant may take on a busy machine."""
 MEMORY = 4 * 2**30
 """As much as one mutant may take, in bytes: some never stop collecting."""
 
@@ -75,6 +102,9 @@ PROFILE = hypothesis.settings(
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
+
+PREDICATE = "predicate"
+"""The kind of the mutants of predicates."""
 
 STILLBORN, KILLED, OUT_OF_TIME, SURVIVED = "stillborn", "killed", "out of time", "survived"
 
@@ -107,21 +137,22 @@ def mutants(module: str) -> tuple[list[Mutant], int]:
     """All mutants of a module, no two alike; and how many more fell away as alike, as no Python, or as annotations."""
     source = source_of(module)
     made: Iterator[Mutant] = (
-        Mutant(module, name, "predicate" if name.startswith("Rule ") else "ours", text)
+        Mutant(module, name, PREDICATE if name.startswith("Rule ") else "ours", text)
         for name, text in mutants_of_code(source)
     )
     found: dict[str, Mutant] = {}
     seen = {ast.dump(ast.parse(source))}
     fell = 0
     for mutant in [*made, *cosmic(module, source)]:
-        try:
-            shape = ast.dump(ast.parse(mutant.source))
-        except SyntaxError:
-            shape = ""
-        if not shape or shape in seen:
-            fell += 1
-            continue
-        seen.add(shape)
+        if mutant.kind != PREDICATE:  # they differ from one another already, and from all others
+            try:
+                shape = ast.dump(ast.parse(mutant.source))
+            except SyntaxError:
+                shape = ""
+            if not shape or shape in seen:
+                fell += 1
+                continue
+            seen.add(shape)
         assert mutant.id not in found, f"two mutants are called {mutant.id!r}"
         found[mutant.id] = mutant
     return list(found.values()), fell
@@ -205,16 +236,40 @@ class _Loader(importlib.abc.InspectLoader):
         return self.mutant.source
 
 
-class _Watch:
-    """A pytest plugin that sets the profile and remembers what failed first."""
+class _Tests:
+    """A pytest plugin: the profile, which tests, and what failed first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *stages: Stage, instead: Callable[[], None] | None = None) -> None:
+        self.stages = stages
+        self.instead = instead
+        """What is done with the tests, if they are not just run."""
+        self.items: list[list[pytest.Item]] = []
         self.failed = ""
+
+    def run(self, *arguments: str) -> bool:
+        """Whether all passed; *arguments* instead of the paths of the stages."""
+        root = HERE.resolve().parent
+        options = ["-x", "-q", "-s", "--tb=no", "--assert=plain", f"--rootdir={root}"]
+        options += [f"--config-file={root / 'pyproject.toml'}", "-p", "no:cacheprovider"]
+        options += ["-p", "no:unraisableexception"]  # it collects garbage, for long
+        paths = {path for stage in self.stages for path in stage.paths}
+        return pytest.main([*options, *(arguments or sorted(paths))], plugins=[self]) == pytest.ExitCode.OK
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self) -> None:
         hypothesis.settings.register_profile("mutants", PROFILE)
-        hypothesis.settings.load_profile("mutants")  # after conftest.py, which is not read again for the next tests
+        hypothesis.settings.load_profile("mutants")  # not before conftest.py has loaded its own
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.stages:
+            self.items = [stage.of(items) for stage in self.stages]
+            items[:] = chain.from_iterable(self.items)
+
+    def pytest_runtestloop(self) -> bool | None:
+        if self.instead is None:
+            return None
+        self.instead()
+        return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -225,39 +280,99 @@ class _Watch:
             self.failed = self.failed or report.nodeid
 
 
-def judge(mutant: Mutant | None, first: str) -> Result:
-    """Test a mutant in this process, which is good for nothing else afterwards; None: the code as it is."""
-    if mutant is not None:
-        sys.meta_path.insert(0, _Finder(mutant))
-        try:
-            importlib.import_module("lifecycle")
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it cannot be imported
-            return Result(STILLBORN, f"{type(error).__name__}: {error}")
-    tests = sorted(TESTS, key=lambda test: mutant is None or mutant.module not in test[0])
-    runs: list[list[str]] = [[first]] if first else []
-    runs += [[*(str(HERE.resolve() / file) for file in files), "-k", wanted] for _, files, wanted in tests]
-    root = HERE.resolve().parent
-    options = ["-x", "-q", "--tb=no", "--assert=plain", f"--config-file={root / 'pyproject.toml'}", f"--rootdir={root}"]
-    options += ["-p", "no:cacheprovider", "-p", "no:unraisableexception"]  # the latter collects garbage, for long
-    watch = _Watch()
-    for run in runs:
-        status = pytest.main([*options, *run], plugins=[watch])
-        if watch.failed:
-            return Result(KILLED, watch.failed)
-        if status != pytest.ExitCode.OK and run != [first]:  # the first killer may have another name by now
-            return Result(KILLED, f"pytest: {status}")
+def judge_cold(mutant: Mutant, killer: str) -> Result:
+    """Import a mutant, and then the tests, in a process that has seen neither."""
+    sys.meta_path.insert(0, _Finder(mutant))
+    try:
+        importlib.import_module("lifecycle")
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it cannot be imported
+        return Result(STILLBORN, f"{type(error).__name__}: {error}")
+    if killer:
+        tests = _Tests()
+        tests.run(killer)  # if there is no such test any more, nothing has failed
+        if tests.failed:
+            return Result(KILLED, tests.failed)
+    for stage in sorted(TESTS, key=lambda stage: mutant.module not in stage.own):
+        tests = _Tests(stage)
+        if not tests.run():
+            return Result(KILLED, tests.failed or "pytest itself")
     return Result(SURVIVED, "")
+
+
+def judge_warm(mutant: Mutant, killer: str, tests: _Tests) -> Result:
+    """Put a mutant in the place of what is loaded."""
+    (graft_rule if mutant.kind == PREDICATE else graft_functions)(mutant)
+    stages = sorted(zip(TESTS, tests.items, strict=True), key=lambda pair: mutant.module not in pair[0].own)
+    order = sorted(chain.from_iterable(items for _, items in stages), key=lambda item: item.nodeid != killer)
+    for item, following in pairwise([*order, None]):
+        assert item is not None
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if tests.failed:
+            return Result(KILLED, tests.failed)
+    return Result(SURVIVED, "")
+
+
+def can_be_grafted(mutant: Mutant) -> bool:
+    """Whether a mutant differs from what is loaded in a predicate, or inside of functions, alone."""
+    if mutant.kind == PREDICATE:
+        return True
+    return mutant.module in GRAFTED and outline(mutant.source) == outline(source_of(mutant.module))
+
+
+def outline(source: str) -> str:
+    """A module without what is inside of its functions."""
+    tree = ast.parse(source)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            node.body = []
+            node.args.defaults = []
+            node.args.kw_defaults = []
+    return ast.dump(tree)
+
+
+def graft_rule(mutant: Mutant) -> None:
+    """Change the predicate of a rule, and forget what was compiled of it."""
+    before, after = predicates(source_of(mutant.module)), predicates(mutant.source)
+    [rule_id] = [rule_id for rule_id, predicate in before.items() if after[rule_id] != predicate]
+    rules = sys.modules[f"lifecycle.{mutant.module}"].RULES
+    object.__setattr__(rules[rule_id], "broken", after[rule_id])
+    for name, module in list(sys.modules.items()):
+        if name.startswith("lifecycle."):
+            for cached in [value for value in vars(module).values() if hasattr(value, "cache_clear")]:
+                cached.cache_clear()
+
+
+def predicates(source: str) -> dict[str, str]:
+    """The predicates in the text of `rules.py`."""
+    return {
+        ast.literal_eval(call.args[0]): ast.literal_eval(keyword.value)
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Rule"
+        for keyword in call.keywords
+        if keyword.arg == "broken"
+    }
+
+
+def graft_functions(mutant: Mutant) -> None:
+    """Give the functions, which others have imported by name, the mutant's code."""
+    loaded = sys.modules[f"lifecycle.{mutant.module}"]
+    scope: dict[str, object] = {"__name__": loaded.__name__}
+    exec(compile(mutant.source, f"<mutant of {loaded.__name__}>", "exec"), scope)
+    for name, new in scope.items():
+        old = getattr(loaded, name, None)
+        if isinstance(new, FunctionType) and isinstance(old, FunctionType) and new.__module__ == loaded.__name__:
+            old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
 
 
 class Fork(NamedTuple):
     """A process that judges a mutant."""
 
-    mutant: Mutant | None
+    mutant: Mutant
     answer: int
     """Where it writes its `Result`."""
 
 
-def fork(mutant: Mutant | None, first: str, seconds: float) -> tuple[int, Fork]:
+def fork(mutant: Mutant, judge: Callable[[], Result]) -> tuple[int, Fork]:
     """Judge a mutant in a child of this process, which ends itself in time."""
     answer, told = os.pipe()
     pid = os.fork()
@@ -266,19 +381,20 @@ def fork(mutant: Mutant | None, first: str, seconds: float) -> tuple[int, Fork]:
         return pid, Fork(mutant, answer)
     # In the child. It must not come back from here, whatever the mutant does.
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)  # its default action ends the process, in whatever it is
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its default action ends the process, in whatever it is
+        signal.setitimer(signal.ITIMER_REAL, HANGS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
-        result = judge(mutant, first)
+        result = judge()
     except BaseException as error:  # noqa: BLE001 -- as above
         result = Result("", f"{type(error).__name__}: {error}")
     os.write(told, json.dumps([text[:1000] for text in result]).encode())
     os._exit(0)
 
 
-def reap(running: dict[int, Fork]) -> tuple[Mutant | None, Result]:
+def reap(running: dict[int, Fork]) -> tuple[Mutant, Result]:
     """Wait for any of the children to end."""
     pid, status = os.wait()
     mutant, answer = running.pop(pid)
@@ -287,36 +403,60 @@ def reap(running: dict[int, Fork]) -> tuple[Mutant | None, Result]:
     if told:
         result = Result(*json.loads(told))
         if not result.outcome:
-            raise SystemExit(f"{mutant and mutant.id}: could not be judged: {result.killer}")
+            raise SystemExit(f"{mutant.id}: could not be judged: {result.killer}")
         return mutant, result
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM):
         return mutant, Result(OUT_OF_TIME, "")
     return mutant, Result(KILLED, f"the process ended: {status}")
 
 
-def judge_all(found: Sequence[Mutant], killers: dict[str, str], jobs: int) -> Iterator[tuple[Mutant, Result]]:
-    """Judge all mutants, and remember which test killed each: next time it is asked first."""
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time of a short run
+def judge_each(
+    found: Iterable[Mutant], judge: Callable[[Mutant], Result], tell: Callable[[Mutant, Result], None], jobs: int
+) -> None:
+    """Judge mutants, each in a fork of this process as it is now."""
     gc.freeze()
-    started = time.monotonic()
-    pid, child = fork(None, "", 600)
-    _, result = reap({pid: child})
-    if result.outcome != SURVIVED:
-        raise SystemExit(f"without any mutant the tests do not pass: {result}")
-    seconds = 30 + 10 * (time.monotonic() - started)
     running: dict[int, Fork] = {}
     waiting = iter(found)
     while True:
-        for mutant in waiting:
-            pid, child = fork(mutant, killers.get(f"{mutant.module}: {mutant.id}", ""), seconds)
+        for mutant in islice(waiting, jobs - len(running)):
+            pid, child = fork(mutant, partial(judge, mutant))
             running[pid] = child
-            if len(running) >= jobs:
-                break
         if not running:
             return
-        judged, result = reap(running)
-        assert judged is not None
-        yield judged, result
+        tell(*reap(running))
+
+
+def judge_all(
+    found: Sequence[Mutant], killers: Mapping[str, str], tell: Callable[[Mutant, Result], None], jobs: int
+) -> None:
+    """Judge all mutants. The test that killed one the last time is asked first."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time of a short run
+    grafts = [mutant for mutant in found if can_be_grafted(mutant)]
+    others = [mutant for mutant in found if mutant not in grafts]
+    unchanged = [Mutant("folding", "unchanged", "", source_of("folding"))]
+
+    def killer(mutant: Mutant) -> str:
+        return killers.get(f"{mutant.module}: {mutant.id}", "")
+
+    def cold(mutant: Mutant) -> Result:
+        return judge_cold(mutant, killer(mutant))
+
+    def warm(mutant: Mutant) -> Result:
+        return judge_warm(mutant, killer(mutant), tests)
+
+    def demand(_: Mutant, result: Result) -> None:
+        if result.outcome != SURVIVED:
+            raise SystemExit(f"without any mistake the tests do not pass: {result}")
+
+    def judge_grafts() -> None:  # from here on the package is loaded
+        judge_each(unchanged, warm, demand, jobs)
+        judge_each(grafts, warm, tell, jobs)
+
+    judge_each(unchanged, cold, demand, jobs)
+    judge_each(others, cold, tell, jobs)
+    tests = _Tests(*TESTS, instead=judge_grafts)
+    if not tests.run():
+        raise SystemExit(f"the tests could not be loaded: {tests.failed}")
 
 
 # --- what comes of all --------------------------------------------------------------------------------------
@@ -381,7 +521,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     killers = json.loads(asked.memory.read_text(encoding="utf-8")) if asked.memory.exists() else {}
     results: list[tuple[Mutant, Result]] = []
     started = time.monotonic()
-    for mutant, result in judge_all(found, killers, asked.jobs):
+
+    def tell(mutant: Mutant, result: Result) -> None:
         results.append((mutant, result))
         if result.outcome == KILLED:
             killers[f"{mutant.module}: {mutant.id}"] = result.killer
@@ -390,6 +531,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(results) % 50 == 0 or len(results) == len(found):
             asked.memory.write_text(json.dumps(killers, indent=1), encoding="utf-8")
             print(f"{len(results):,} of {len(found):,} after {time.monotonic() - started:,.0f} s", flush=True)
+
+    judge_all(found, killers, tell, asked.jobs)
     wrong = report(results, modules)
     print()
     for line in [] if asked.only else wrong:
