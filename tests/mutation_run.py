@@ -49,9 +49,6 @@ from cosmic_ray.operators.provider import OperatorProvider
 
 from tests.mutation import mutants_of_code
 
-MODULES = ("rules", "machine", "folding", "observing", "deciding")
-"""The modules of the package that are mutated."""
-
 ENOUGH = 0.95
 """The least score of each module."""
 
@@ -62,9 +59,7 @@ SURVIVORS = HERE / "survivors.toml"
 class Stage(NamedTuple):
     """Some of the tests."""
 
-    own: Sequence[str]
-    """The modules whose own tests these are: theirs go first."""
-    files: Sequence[str]
+    files: tuple[str, ...]
     wanted: str = ""
     """What the id of a test has in it, as a regular expression."""
 
@@ -76,20 +71,32 @@ class Stage(NamedTuple):
         return [item for item in items if str(item.path) in self.paths and re.search(self.wanted, item.nodeid)]
 
 
-TESTS = (
-    Stage(["rules"], ["oracle"], r"::Test[BTL]\d+::|sampled_pairs.*\[2\]"),
-    Stage(["machine"], ["rules", "machine"]),
-    Stage(["folding", "deciding"], ["folding", "deciding"]),
-    Stage(["observing"], ["observing"], r"^(?!.*\[((LAWS|HOSTED)-[234]|2)\])"),
-    Stage([], ["oracle"], r"(every_event|newly_breaks|decides).*\[((LAWS|HOSTED)-)?[01]\]"),
-)
-"""The tests, cheapest killers first."""
+EACH_RULE = Stage(("oracle",), r"::Test[BTL]\d+::|sampled_pairs.*\[2\]")
+EACH_EVENT = Stage(("oracle",), r"(every_event|newly_breaks).*\[((LAWS|HOSTED)-)?[01]\]")
+EACH_COMMAND = Stage(("oracle",), r"oracle_decides\[.*-[01]\]")
+TABLES = Stage(("rules", "machine"))
+CORE = Stage(("folding", "deciding"))
+SNAPSHOTS = Stage(("observing",), r"^(?!.*\[((LAWS|HOSTED)-[234]|2)\])")
+
+TESTS = {
+    "rules": (EACH_RULE, TABLES, CORE, EACH_EVENT),
+    "machine": (TABLES, CORE, EACH_RULE),
+    "folding": (CORE, EACH_RULE, EACH_EVENT),
+    "observing": (SNAPSHOTS,),
+    "deciding": (CORE, EACH_COMMAND),
+}
+"""The tests of each module, cheapest killers first: those that judge it, not all that call it."""
+
+MODULES = tuple(TESTS)
+"""The modules of the package that are mutated."""
 
 GRAFTED = ("folding", "observing", "deciding")
 """The modules whose functions do not run while they are imported."""
 
-SECONDS = 120
-"""As much processor time as one mutant may take. All tests together take a tenth of it."""
+SECONDS = 45
+"""As much processor time as one mutant may take, where all tests together take some 12 seconds."""
+SECONDS_TO_IMPORT = 5
+"""As much as its import may take, of a fifth of a second."""
 HANGS = 1_800
 """As much time as one mutant may take on a busy machine."""
 MEMORY = 4 * 2**30
@@ -243,7 +250,7 @@ class _Tests:
         self.stages = stages
         self.instead = instead
         """What is done with the tests, if they are not just run."""
-        self.items: list[list[pytest.Item]] = []
+        self.items: dict[Stage, list[pytest.Item]] = {}
         self.failed = ""
 
     def run(self, *arguments: str) -> bool:
@@ -262,8 +269,8 @@ class _Tests:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.stages:
-            self.items = [stage.of(items) for stage in self.stages]
-            items[:] = chain.from_iterable(self.items)
+            self.items = {stage: stage.of(items) for stage in self.stages}
+            items[:] = chain.from_iterable(self.items.values())
 
     def pytest_runtestloop(self) -> bool | None:
         if self.instead is None:
@@ -283,27 +290,35 @@ class _Tests:
 def judge_cold(mutant: Mutant, killer: str) -> Result:
     """Import a mutant, and then the tests, in a process that has seen neither."""
     sys.meta_path.insert(0, _Finder(mutant))
+    signal.signal(signal.SIGPROF, _never_imported)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS_TO_IMPORT)
     try:
         importlib.import_module("lifecycle")
     except Exception as error:  # noqa: BLE001 -- whatever it is, it cannot be imported
         return Result(STILLBORN, f"{type(error).__name__}: {error}")
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     if killer:
         tests = _Tests()
         tests.run(killer)  # if there is no such test any more, nothing has failed
         if tests.failed:
             return Result(KILLED, tests.failed)
-    for stage in sorted(TESTS, key=lambda stage: mutant.module not in stage.own):
+    for stage in TESTS[mutant.module]:
         tests = _Tests(stage)
         if not tests.run():
             return Result(KILLED, tests.failed or "pytest itself")
     return Result(SURVIVED, "")
 
 
+def _never_imported(*_: object) -> None:
+    raise TimeoutError(f"more than {SECONDS_TO_IMPORT} seconds")
+
+
 def judge_warm(mutant: Mutant, killer: str, tests: _Tests) -> Result:
     """Put a mutant in the place of what is loaded."""
     (graft_rule if mutant.kind == PREDICATE else graft_functions)(mutant)
-    stages = sorted(zip(TESTS, tests.items, strict=True), key=lambda pair: mutant.module not in pair[0].own)
-    order = sorted(chain.from_iterable(items for _, items in stages), key=lambda item: item.nodeid != killer)
+    items = chain.from_iterable(tests.items[stage] for stage in TESTS[mutant.module])
+    order = sorted(items, key=lambda item: item.nodeid != killer)
     for item, following in pairwise([*order, None]):
         assert item is not None
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -431,9 +446,11 @@ def judge_all(
 ) -> None:
     """Judge all mutants. The test that killed one the last time is asked first."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time of a short run
+    for name in ("cattrs.preconf.msgspec", "msgspec", "statemachine"):  # what the package needs is not mutated
+        importlib.import_module(name)
     grafts = [mutant for mutant in found if can_be_grafted(mutant)]
     others = [mutant for mutant in found if mutant not in grafts]
-    unchanged = [Mutant("folding", "unchanged", "", source_of("folding"))]
+    unchanged = [Mutant(module, "unchanged", "", source_of(module)) for module in {mutant.module for mutant in found}]
 
     def killer(mutant: Mutant) -> str:
         return killers.get(f"{mutant.module}: {mutant.id}", "")
@@ -449,12 +466,12 @@ def judge_all(
             raise SystemExit(f"without any mistake the tests do not pass: {result}")
 
     def judge_grafts() -> None:  # from here on the package is loaded
-        judge_each(unchanged, warm, demand, jobs)
+        judge_each((module for module in unchanged if module.module in GRAFTED), warm, demand, jobs)
         judge_each(grafts, warm, tell, jobs)
 
     judge_each(unchanged, cold, demand, jobs)
     judge_each(others, cold, tell, jobs)
-    tests = _Tests(*TESTS, instead=judge_grafts)
+    tests = _Tests(*dict.fromkeys(chain.from_iterable(TESTS.values())), instead=judge_grafts)
     if not tests.run():
         raise SystemExit(f"the tests could not be loaded: {tests.failed}")
 

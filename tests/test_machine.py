@@ -55,6 +55,15 @@ def test_the_chart_is_strict_about_unknown_events(tag: str) -> None:
         BatchChart().send(tag)
 
 
+def test_the_chart_is_strict_about_errors_of_those_who_listen() -> None:
+    class Listener:
+        def after_transition(self) -> None:
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        BatchChart(listeners=[Listener()]).send("created")
+
+
 def test_what_is_allowed_in_each_phase() -> None:
     assert {phase: allowed(phase) for phase in PHASES} == {
         None: ("created",),
