@@ -316,7 +316,10 @@ def _never_imported(*_: object) -> None:
 
 def judge_warm(mutant: Mutant, killer: str, tests: _Tests) -> Result:
     """Put a mutant in the place of what is loaded."""
-    (graft_rule if mutant.kind == PREDICATE else graft_functions)(mutant)
+    try:
+        (graft_rule if mutant.kind == PREDICATE else graft_functions)(mutant)
+    except Exception as error:  # noqa: BLE001 -- as above
+        return Result(STILLBORN, f"{type(error).__name__}: {error}")
     items = chain.from_iterable(tests.items[stage] for stage in TESTS[mutant.module])
     order = sorted(items, key=lambda item: item.nodeid != killer)
     for item, following in pairwise([*order, None]):

@@ -1,7 +1,9 @@
 """decide: given a batch, when a command, then events, or nothing, or a rejection."""
 
+from collections.abc import Callable
 from itertools import product
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,9 @@ def test_what_the_batch_already_has_gives_nothing_and_times_are_not_compared(
     ("phase", "command"),
     [
         (lc.Phase.IN_PROGRESS, lc.Create("msgbatch_01", T, T + DAY, 5)),
+        (lc.Phase.IN_PROGRESS, lc.Create("msgbatch_01", T, T + DAY, 3)),
         (lc.Phase.IN_PROGRESS, lc.Create("msgbatch_02", T, T + DAY, 4)),
+        (lc.Phase.IN_PROGRESS, lc.Create("msgbatch_00", T, T + DAY, 4)),
         (lc.Phase.ENDED, lc.End(T + 2 * HOUR, lc.RequestCounts(0, 4), URL)),
         (lc.Phase.ENDED, lc.RecordProgress(lc.RequestCounts(0, 4))),
     ],
@@ -78,6 +82,25 @@ def test_other_counts_or_ids_are_refused(phase: lc.Phase, command: lc.Command) -
     with pytest.raises(lc.CommandRejected) as found:
         lc.decide(in_phase(phase), command)
     assert found.value.rule is lc.RULES["T1"]
+
+
+def test_a_large_batch_that_is_created_again_is_the_same_batch() -> None:
+    batch = lc.fold([lc.Created("msgbatch_01", T, T + DAY, 1_000)])
+    heard = b"msgbatch_01".decode()  # not the very same string
+    assert lc.decide(batch, lc.Create(heard, T, T + DAY, 1_000)) == ()
+
+
+@pytest.mark.parametrize("canceled", [(), (lc.CancelInitiated(T + HOUR),)])
+def test_a_batch_whose_requests_are_all_finished_can_still_be_ended(canceled: tuple[lc.Event, ...]) -> None:
+    finished = lc.RequestCounts(0, 4)
+    batch = lc.fold([LIFE[0], *canceled, lc.CountsUpdated(finished)])
+    assert lc.decide(batch, lc.End(T + 2 * HOUR, finished)) == (lc.Ended(T + 2 * HOUR, finished),)
+
+
+def test_what_else_is_odd_about_an_ended_batch_does_not_make_its_end_another() -> None:
+    end = lc.End(T + 2 * HOUR, lc.RequestCounts(0, 4))  # without a URL: B14
+    batch = lc.fold([LIFE[0], lc.Ended(end.at, end.request_counts)])
+    assert lc.decide(batch, end, profile=lc.HOSTED) == ()
 
 
 def test_another_url_is_the_same_end_again_unless_t7_forbids_it() -> None:
@@ -94,10 +117,14 @@ def test_another_url_is_the_same_end_again_unless_t7_forbids_it() -> None:
         (None, lc.Create("b", T, T + DAY, 0), "B2", ("invalid_request_error", 400)),
         (None, lc.Create("b", T, T + DAY, 100_001), "B2", ("request_too_large", 413)),
         (None, lc.Create("b", T, T + HOUR, 1), "B3", (None, None)),
+        (None, lc.Create("b", T, T + HOUR, 0), "B2", ("invalid_request_error", 400)),  # and B3: the first of the two
+        (None, lc.Create("b", T, T + DAY, -1), "B1", (None, None)),
+        (lc.Phase.IN_PROGRESS, lc.Create("b", T, T + DAY, 100_001), "T1", (None, None)),
         (None, CANCEL, "T1", (None, None)),
         (None, DELETE, "T1", (None, None)),
         (lc.Phase.IN_PROGRESS, DELETE, "T1", ("invalid_request_error", 400)),
         (lc.Phase.CANCELING, DELETE, "T1", ("invalid_request_error", 400)),
+        (lc.Phase.ENDED, lc.Delete(T), "B11", (None, None)),
         (lc.Phase.IN_PROGRESS, ARCHIVE, "T1", (None, None)),
         (lc.Phase.IN_PROGRESS, lc.Cancel(T - HOUR), "B11", (None, None)),
         (lc.Phase.IN_PROGRESS, lc.End(T, lc.RequestCounts(1, 3)), "B5", (None, None)),
@@ -120,12 +147,47 @@ def test_cancel_of_an_ended_batch_is_answered_400() -> None:
     assert "400 invalid_request_error" in str(found.value)
 
 
+def test_cancel_of_a_canceling_batch_that_does_not_say_since_when_has_no_documented_answer() -> None:
+    canceling = attrs.evolve(lc.fold(LIFE[:3]), cancel_initiated_at=None)
+    with pytest.raises(lc.CommandRejected) as found:
+        lc.decide(canceling, CANCEL)
+    assert (found.value.rule.id, found.value.error_type, found.value.http_status) == ("T1", None, None)
+
+
+def test_a_rejection_says_what_there_is() -> None:
+    with pytest.raises(lc.CommandRejected, match="no such batch"):
+        lc.decide(None, CANCEL)
+    with pytest.raises(lc.CommandRejected, match="the batch is in_progress"):
+        lc.decide(in_phase(lc.Phase.IN_PROGRESS), ARCHIVE)
+
+
 @pytest.mark.parametrize("stranger", [None, "cancel", lc.Cancel, LIFE[0]])
 def test_what_is_no_command_is_a_type_error(stranger: object) -> None:
     with pytest.raises(TypeError, match="^command: "):
         lc.decide(None, stranger)  # type: ignore[arg-type] # wrong on purpose
     with pytest.raises(TypeError, match="^batch: "):
         lc.decide(3, CANCEL)  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("build", "field"),
+    [
+        (lambda: lc.Create(1, T, T + DAY, 4), "id"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.RecordProgress(4), "request_counts"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Cancel(0), "at"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.End(T, lc.RequestCounts(4), 0), "results_url"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Archive("now"), "at"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.Delete(None), "at"),  # type: ignore[arg-type] # wrong on purpose
+    ],
+)
+def test_a_command_checks_its_types_and_names_the_field(build: Callable[[], object], field: str) -> None:
+    with pytest.raises(TypeError, match=f"^{field}: "):
+        build()
+
+
+def test_the_profile_is_never_positional() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        lc.decide(None, CREATE, lc.HOSTED)  # type: ignore[call-arg] # wrong on purpose
 
 
 @given(

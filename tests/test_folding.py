@@ -161,6 +161,19 @@ def test_check_never_raises_on_a_batch_at_the_limits_of_time() -> None:
         assert "B3" in found
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: lc.evolve(None, CREATED, lc.HOSTED),  # type: ignore[call-arg] # wrong on purpose
+        lambda: lc.fold([CREATED], None, profile=lc.HOSTED),  # type: ignore[call-arg] # wrong on purpose
+        lambda: lc.check(lc.fold(LIFE), None, profile=lc.HOSTED),  # type: ignore[call-arg] # wrong on purpose
+    ],
+)
+def test_what_has_a_default_is_never_positional(call: Any) -> None:
+    with pytest.raises(TypeError, match="positional"):
+        call()
+
+
 def test_advice_is_reported_and_never_raised() -> None:
     late = lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))  # B13, B14
     batch = lc.fold([CREATED, late], profile=lc.HOSTED)

@@ -511,6 +511,11 @@ def test_an_argument_of_the_wrong_type_is_a_type_error_that_names_it(call: Any, 
         call()
 
 
+def test_the_profile_is_never_positional() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        lc.observe(None, lc.fold(LIFE), lc.HOSTED)  # type: ignore[call-arg] # wrong on purpose
+
+
 def test_a_conflict_pickles_with_its_violations() -> None:
     before = lc.fold([CREATED, ENDED])
     with pytest.raises(lc.SnapshotConflict) as found:

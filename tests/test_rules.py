@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 import lifecycle as lc
@@ -31,6 +32,35 @@ def test_laws_are_on_in_both_profiles_contract_and_advice_in_hosted_only() -> No
     assert lc.HOSTED.enforced == {lc.Tier.LAW, lc.Tier.CONTRACT}
 
 
+def test_the_words_that_reports_use_for_tiers_and_scopes() -> None:
+    assert [tier.value for tier in lc.Tier] == ["law", "contract", "advice"]
+    assert [scope.value for scope in Scope] == ["batch", "step", "log"]
+
+
+def test_what_a_line_breaks_that_is_no_record_is_a_law_but_not_of_the_rulebook() -> None:
+    assert (WIRE.id, WIRE.tier, WIRE.scope) == ("wire", lc.Tier.LAW, Scope.LOG)
+    assert WIRE.id not in lc.RULES
+
+
+def test_rules_and_profiles_are_compared_by_identity() -> None:
+    for value in (lc.RULES["B5"], lc.LAWS):
+        assert attrs.evolve(value) != value
+        assert value == value  # noqa: PLR0124 -- that is the question
+
+
+def test_a_rule_shows_what_it_says_and_not_how_it_is_judged() -> None:
+    shown = repr(lc.RULES["B5"])
+    assert "'B5'" in shown
+    assert lc.RULES["B5"].broken not in shown
+    assert lc.RULES["B5"].seen not in shown
+    assert "enforced" not in repr(lc.HOSTED)
+
+
+def test_what_a_profile_enforces_follows_from_its_tiers() -> None:
+    with pytest.raises(TypeError, match="enforced"):
+        lc.Profile("own", frozenset(lc.Tier), enforced=frozenset())  # type: ignore[call-arg] # wrong on purpose
+
+
 @pytest.mark.parametrize("rule", [*lc.RULES.values(), WIRE], ids=lambda rule: rule.id)
 def test_a_rule_pickles_by_id(rule: lc.Rule) -> None:
     assert pickle.loads(pickle.dumps(rule)) is rule
@@ -51,7 +81,7 @@ def test_a_rule_is_a_sentence_with_a_source_and_a_predicate_over_known_names(rul
     assert rule.sentence.endswith(".")
     assert rule.source
     if rule.scope is Scope.LOG:
-        assert rule.broken == ""  # judged by the reducer
+        assert (rule.broken, rule.seen) == ("", "")  # judged by the reducer
         return
     batch = in_phase(lc.Phase.ARCHIVED)
     assert batch is not None
