@@ -174,6 +174,4 @@ def _rejected(batch: MessageBatch | None, command: Command, rule: Rule, reason: 
             error_type, http_status = "invalid_request_error", 400
         case Delete() if batch is not None and batch.processing_status is not ProcessingStatus.ENDED:
             error_type, http_status = "invalid_request_error", 400
-        case _:
-            pass
     return CommandRejected(command, batch, rule, reason, error_type, http_status)
