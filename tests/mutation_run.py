@@ -76,13 +76,14 @@ EACH_EVENT = Stage(("oracle",), r"(every_event|newly_breaks).*\[((LAWS|HOSTED)-)
 EACH_COMMAND = Stage(("oracle",), r"oracle_decides\[.*-[01]\]")
 TABLES = Stage(("rules", "machine"))
 CORE = Stage(("folding", "deciding"))
-SNAPSHOTS = Stage(("observing",), r"^(?!.*\[((LAWS|HOSTED)-[234]|2)\])")
+SNAPSHOTS = Stage(("observing",), r"::Test")
+MANY_SNAPSHOTS = Stage(("observing",), r"::test(?!.*\[((LAWS|HOSTED)-[234]|2)\])")
 
 TESTS = {
     "rules": (EACH_RULE, TABLES, CORE, EACH_EVENT),
     "machine": (TABLES, CORE, EACH_RULE),
     "folding": (CORE, EACH_RULE, EACH_EVENT),
-    "observing": (SNAPSHOTS,),
+    "observing": (SNAPSHOTS, MANY_SNAPSHOTS),
     "deciding": (CORE, EACH_COMMAND),
 }
 """The tests of each module, cheapest killers first: those that judge it, not all that call it."""

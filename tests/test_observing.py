@@ -443,6 +443,11 @@ class TestConflicts:
         late = lc.fold([CREATED, lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))])  # B13, B14
         assert len(lc.observe(None, late, profile=lc.HOSTED)) == 2
 
+    def test_advice_is_not_told_beside_what_is_broken(self) -> None:
+        late = lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))  # B13, B14
+        longer = lc.fold([attrs.evolve(CREATED, expires_at=T + 2 * DAY), late])  # B3
+        assert rules(self.conflict(None, longer, lc.HOSTED).violations) == ["B3"]
+
     @pytest.mark.parametrize(
         ("changed", "broken"),
         [
@@ -487,6 +492,16 @@ class TestConflicts:
         assert (rules(error.violations), rules(error.stale_violations)) == (["T5"], ["B7"])
         ended = lc.Ended(T + HOUR, lc.RequestCounts(0, 4), URL)
         assert lc.observe(before, lc.fold([CREATED, ended]), profile=lc.HOSTED) == (ended,)
+
+
+@pytest.mark.parametrize("profile", [lc.LAWS, lc.HOSTED])
+@pytest.mark.parametrize("first", range(1, len(LIFE)))
+def test_what_was_heard_again_is_as_good_as_what_is_known(first: int, profile: lc.Profile) -> None:
+    """Values are compared, and not whether they are the very same objects."""
+    for second in range(1, len(LIFE)):
+        before, snapshot = lc.fold(LIFE[:first]), lc.fold(LIFE[:second])
+        heard = wire.decode_batch(wire.encode_batch(snapshot))
+        assert lc.observe(before, heard, profile=profile) == lc.observe(before, snapshot, profile=profile)
 
 
 def test_unknown_keys_are_not_carried() -> None:
