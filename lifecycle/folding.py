@@ -118,7 +118,7 @@ def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profil
             legal = following
             continue
         if version > 1 and legal is not _NO_STEPS:
-            batch = None if legal.phase is None else state.batch(legal.phase)
+            batch = state.batch(cast(Phase, legal.phase))
         batch = evolve_carefully(batch, event, profile.enforced, version if name == "start" else None)
         state, legal = _enter(batch, table)
     if version and legal is not _NO_STEPS:
