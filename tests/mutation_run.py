@@ -130,6 +130,11 @@ class Mutant(NamedTuple):
     """The whole module."""
 
 
+def key(mutant: Mutant) -> str:
+    """The name of a mutant among those of all modules."""
+    return f"{mutant.module}: {mutant.id}"
+
+
 class Result(NamedTuple):
     """What became of a mutant."""
 
@@ -457,7 +462,7 @@ def judge_all(
     unchanged = [Mutant(module, "unchanged", "", source_of(module)) for module in {mutant.module for mutant in found}]
 
     def killer(mutant: Mutant) -> str:
-        return killers.get(f"{mutant.module}: {mutant.id}", "")
+        return killers.get(key(mutant), "")
 
     def cold(mutant: Mutant) -> Result:
         return judge_cold(mutant, killer(mutant))
@@ -525,6 +530,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"which of {', '.join(MODULES)} (all)")
     parser.add_argument("--jobs", type=int, default=1, help="how many mutants at a time (1)")
     parser.add_argument("--only", default="", help="only the mutants whose line or change has this in it; no verdict")
+    parser.add_argument("--left", action="store_true", help="only those that were not killed the last time; no verdict")
     parser.add_argument("--memory", type=Path, default=Path("killers.json"), help="where killers are remembered")
     asked = parser.parse_args(arguments)
     unknown = set(asked.modules) - {*MODULES}
@@ -534,31 +540,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(name == "lifecycle" or name.startswith("lifecycle.") for name in sys.modules):
         raise SystemExit("the package is loaded already, so that no mutant could take its place")
 
+    killers = json.loads(asked.memory.read_text(encoding="utf-8")) if asked.memory.exists() else {}
     found: list[Mutant] = []
     for module in modules:
         more, fell = mutants(module)
-        found += [mutant for mutant in more if asked.only in mutant.id]
+        found += [mutant for mutant in more if asked.only in mutant.id and not (asked.left and key(mutant) in killers)]
         print(f"{module}: {len(more):,} mutants; {fell:,} others are alike, no Python, or change nothing", flush=True)
-    killers = json.loads(asked.memory.read_text(encoding="utf-8")) if asked.memory.exists() else {}
     results: list[tuple[Mutant, Result]] = []
     started = time.monotonic()
 
     def tell(mutant: Mutant, result: Result) -> None:
         results.append((mutant, result))
         if result.outcome == KILLED:
-            killers[f"{mutant.module}: {mutant.id}"] = result.killer
-        if result.outcome in (SURVIVED, OUT_OF_TIME) or asked.only:
-            print(f"{result.outcome}: {mutant.module}: {mutant.id}  {result.killer}", flush=True)
+            killers[key(mutant)] = result.killer
+        if result.outcome in (SURVIVED, OUT_OF_TIME) or asked.only or asked.left:
+            print(f"{result.outcome}: {key(mutant)}  {result.killer}", flush=True)
         if len(results) % 50 == 0 or len(results) == len(found):
             asked.memory.write_text(json.dumps(killers, indent=1), encoding="utf-8")
             print(f"{len(results):,} of {len(found):,} after {time.monotonic() - started:,.0f} s", flush=True)
 
     judge_all(found, killers, tell, asked.jobs)
-    wrong = report(results, modules)
-    print()
-    for line in [] if asked.only else wrong:
+    wrong = [] if asked.only or asked.left else report(results, modules)
+    for line in ["", *wrong]:
         print(line)
-    return 1 if wrong and not asked.only else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
