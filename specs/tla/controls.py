@@ -275,7 +275,7 @@ STORE_BUGS: tuple[tuple[tuple[str, ...], Bug[Store]], ...] = (
     (
         ("L4",),
         Bug(
-            Store((2, 5), 1),
+            Store((2, 5)),
             "a known event id with other content counts as new",
             (
                 ('    IF Taken(w) THEN "taken"\n    ELSE IF', "    IF"),
@@ -300,7 +300,7 @@ STORE_BUGS: tuple[tuple[tuple[str, ...], Bug[Store]], ...] = (
     (
         ("Positions",),
         Bug(
-            Store((2, 3), 1),
+            Store((2,), 1),
             "a transaction that fails leaves a gap in the positions",
             (("position |-> Len(rows) + i", "position |-> Len(rows) + i + Faults - faults"),),
         ),
@@ -358,7 +358,7 @@ FILE_BUGS: tuple[tuple[tuple[str, ...], Bug[File]], ...] = (
     (
         ("Kept",),
         Bug(
-            File((2, 3), 1, (0, 3)),
+            File((2,), 1),
             "an append is acknowledged before it is synced",
             (
                 (
