@@ -262,7 +262,7 @@ class _Tests:
     def run(self, *arguments: str) -> bool:
         """Whether all passed; *arguments* instead of the paths of the stages."""
         root = HERE.resolve().parent
-        options = ["-x", "-q", "-s", "--tb=no", "--assert=plain", f"--rootdir={root}"]
+        options = ["-x", "-qq", "-s", "--tb=no", "--assert=plain", f"--rootdir={root}"]
         options += [f"--config-file={root / 'pyproject.toml'}", "-p", "no:cacheprovider"]
         options += ["-p", "no:unraisableexception"]  # it collects garbage, for long
         paths = {path for stage in self.stages for path in stage.paths}

@@ -396,8 +396,10 @@ class TestResultsURL:
         for url in (None, URL, "v"):
             assert lc.observe(archived, attrs.evolve(archived, results_url=url), profile=lc.HOSTED) == ()
 
-    def test_ended_and_archived_carry_that_of_the_snapshot(self) -> None:
-        _, _, ended, archived = lc.observe(None, attrs.evolve(lc.fold(LIFE[:5]), results_url="v"))
+    @pytest.mark.parametrize("profile", [lc.LAWS, lc.HOSTED])
+    def test_ended_and_archived_carry_that_of_the_snapshot(self, profile: lc.Profile) -> None:
+        snapshot = attrs.evolve(lc.fold(LIFE[:5]), results_url="v")
+        _, _, ended, archived = lc.observe(None, snapshot, profile=profile)
         assert (ended, archived) == (attrs.evolve(ENDED, results_url="v"), attrs.evolve(ARCHIVED, results_url="v"))
 
     def test_one_that_was_there_before_the_end_stays_until_archiving_where_t7_counts(self) -> None:
