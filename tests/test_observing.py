@@ -483,6 +483,7 @@ class TestConflicts:
         error = self.conflict(before, lc.fold([CREATED, CANCELED]))
         assert rules(error.violations) == ["T1"]
         assert "cancel_initiated has no arrow from canceling" in error.violations[0].message
+        assert error.violations[0].message.startswith(lc.RULES["T1"].sentence.removesuffix(".") + ", but ")
         # Nor can what breaks a law have come of what keeps it: B6 was broken by no event.
         assert rules(error.stale_violations) == ["T4"]
         running = self.conflict(before, lc.fold([CREATED]))
