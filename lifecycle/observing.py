@@ -82,9 +82,9 @@ def _events(start: MessageBatch, goal: MessageBatch, profile: Profile) -> Iterat
         yield Ended(goal.ended_at, counts, results_url)
     elif start.request_counts != counts:
         yield CountsUpdated(counts)
-    if goal.archived_at is not None and start.archived_at != goal.archived_at:
+    if start.archived_at is None and goal.archived_at is not None:
         yield Archived(goal.archived_at, goal.results_url)
-    if goal.deleted_at is not None and start.deleted_at != goal.deleted_at:
+    if start.deleted_at is None and goal.deleted_at is not None:
         yield Deleted(goal.deleted_at)
 
 
