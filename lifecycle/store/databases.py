@@ -465,22 +465,22 @@ class Database(ABC):
             _run(connection, "ROLLBACK")
 
     def _all_rows(self, connection: sa.Connection) -> Iterator[Row]:
-        place = ("", 0)
+        place: Sequence[Any] = "", 0
         while rows := self.sql.rows(connection, stream=place[0], version=place[1], size=PAGE):
             yield from map(Row._make, rows)
-            last = rows[-1][1:3]
-            if not last > place:
-                raise StoreError(f"{self.name}: the store is damaged: its rows are in no order")
-            place = last
+            place = self._later(place, rows[-1][1:3])
 
     def _all_heads(self, connection: sa.Connection) -> Iterator[HeadRow]:
-        after = None
+        after: str | None = None
         while rows := self.heads(connection, after):
             yield from rows
-            last = rows[-1].stream
-            if after is not None and not last > after:
-                raise StoreError(f"{self.name}: the store is damaged: its streams are in no order")
-            after = last
+            [after] = self._later(() if after is None else (after,), (rows[-1].stream,))
+
+    def _later(self, place: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
+        """Where the next page begins. A damaged index may lead in a circle."""
+        if [*map(type, last)] != [str, int][: len(last)] or tuple(last) <= tuple(place):
+            raise StoreError(f"{self.name}: the store is damaged: an index is in no order")
+        return last
 
 
 def _driver(connection: sa.Connection) -> Any:

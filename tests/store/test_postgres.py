@@ -90,6 +90,11 @@ class TestLostConnections:
             assert [str(found) for found in store.verify()] != []
             with pytest.raises(lc.StoreError):
                 asynchronous(server.url(), lambda store: store.read("a"))
+
+            async def search() -> list[str]:
+                return [str(found) async for found in AsyncSQLStore(server.url()).verify()]
+
+            assert len(asyncio.run(search())) == 1
             server.start()
             store.append("a", [REPEATED], expected_version=1)
             assert list(store.verify()) == []
@@ -269,6 +274,23 @@ class TestOtherWriters:
             holding.exec_driver_sql("ROLLBACK")
             other._give_back(holding)
             store.append("a", [created("a")], expected_version=0)
+
+    def test_an_append_that_is_cancelled_is_not_done(self, postgres_url: str) -> None:
+        fill(postgres_url, "a", 1)
+        with SQLStore(postgres_url) as other:
+            holding = other._taken()
+            holding.exec_driver_sql(other._database.begin)
+
+            async def work(store: AsyncSQLStore) -> None:
+                await store.head("a")
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(store.append("a", [REPEATED], expected_version=1), 0.05)
+                holding.exec_driver_sql("ROLLBACK")
+                assert (await store.head("a")).version == 1
+                await store.append("a", [REPEATED], expected_version=1)
+
+            asynchronous(postgres_url, work)
+            other._give_back(holding)
 
     def test_many_may_make_a_store_at_once(self, postgres_url: str) -> None:
         ready = threading.Barrier(4)

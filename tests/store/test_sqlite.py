@@ -159,6 +159,13 @@ class TestFilesOfAllSorts:
         for create in (True, False):
             with pytest.raises(lc.StoreError, match="not a database"):
                 SQLStore(url, create=create)
+
+        async def opened() -> None:
+            async with AsyncSQLStore(url):
+                pass
+
+        with pytest.raises(lc.StoreError, match="not a database"):
+            asyncio.run(opened())
         path.unlink()
         path.mkdir()
         with pytest.raises(lc.StoreError, match="unable to open"):

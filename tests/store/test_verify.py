@@ -10,7 +10,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle import wire
-from lifecycle.store import MemoryStore
+from lifecycle.store import MemoryStore, databases
 from lifecycle.store.ledger import Row, chained
 from lifecycle.store.sql import AsyncSQLStore, SQLStore
 from tests.lives import T
@@ -154,6 +154,30 @@ def test_what_sqlite_finds_is_told(tmp_path: Path) -> None:
     content[(root - 1) * 4096 : root * 4096] = page.replace(b"b\x02", b"b\x07")
     path.write_bytes(content)
     assert any("SQLite: " in line for line in damage(f"sqlite:///{path}"))
+
+
+def test_an_index_that_leads_in_a_circle_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PAGE", 2)
+    path = tmp_path / "a.db"
+    fill(f"sqlite:///{path}", "abcde", 1)
+    [(root,)] = run(f"sqlite:///{path}", "SELECT rootpage FROM sqlite_master WHERE name = 'lifecycle_streams'")
+    content = bytearray(path.read_bytes())
+    cells = (root - 1) * 4096 + 8  # two bytes for each, in order
+    a, b, c, d, e = (bytes(content[cells + 2 * place :][:2]) for place in range(5))
+    content[cells : cells + 10] = a + b + e + c + d
+    path.write_bytes(content)
+    assert any("in no order" in line for line in damage(f"sqlite:///{path}"))
+
+
+def test_values_of_the_wrong_type_are_no_records() -> None:
+    store = MemoryStore()
+    store.append("b", life("b")[:3], expected_version=0)
+    store._rows[1] = store._rows[1]._replace(event_id=7)  # type: ignore[arg-type] # wrong on purpose
+    with pytest.raises(lc.StoreError, match="wrong type"):
+        store.read("b")
+    store._heads["b"] = store._heads["b"]._replace(hash="x")  # type: ignore[arg-type] # wrong on purpose
+    with pytest.raises(lc.StoreError, match="wrong type"):
+        store.head("b")
 
 
 def test_values_of_the_wrong_type_are_found() -> None:
