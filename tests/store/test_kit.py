@@ -91,7 +91,7 @@ class NotSorted(Forwarding):
 
 
 class NeverMore(Forwarding):
-    def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, lc.Record]]:  # noqa: ARG002 -- as stores have it
+    def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, lc.Record]]:  # noqa: ARG002 -- the mistake
         return super().follow(after=after, timeout=0)
 
 
