@@ -439,12 +439,13 @@ def decode_event(type_: str, data: bytes | bytearray | memoryview | str, *, max_
         TypeError: *data* is neither bytes nor text.
     """
     decode = _DATA_DECODERS.get(type_)
-    body = _body(data, max_bytes)
     try:
-        if decode is not None:
-            return _event(decode(body))
-    except REFUSED:
+        # A character has four bytes at most.
+        if decode is not None and len(data) <= max_bytes >> 2:
+            return _event(decode(data))
+    except (*REFUSED, TypeError):
         pass  # to be accepted after all or explained below
+    body = _body(data, max_bytes)
     problems: dict[str, str] = {}
     cls = _class_of(type_, problems)
     value = _parse(body)
@@ -670,14 +671,15 @@ def _counts(raw: Any) -> RequestCounts:
 
 
 def _reader(cls: type[Event]) -> Callable[[Any], Event]:
-    """A function from the data of *cls* to *cls*."""
-    new = unchecked(cls)
-    readers: dict[Any, Callable[[Any], object]] = {RequestCounts: _counts, datetime: _time}
-    plan = [(field.name, readers.get(field.type)) for field in attrs.fields(cls)]
-
-    def read(raw: Any) -> Event:
-        return new(*[getattr(raw, name) if reader is None else reader(getattr(raw, name)) for name, reader in plan])
-
+    """A function from the data of *cls* to *cls*, written as source and compiled."""
+    values = {
+        RequestCounts: "counts(data.{0})",
+        datetime: "time(data.{0})",
+    }
+    arguments = [values.get(field.type, "data.{0}").format(field.name) for field in attrs.fields(cls)]
+    scope: dict[str, Any] = {"new": unchecked(cls), "counts": _counts, "time": _time}
+    exec(f"def read(data):\n    return new({', '.join(arguments)})", scope)  # noqa: S102 -- names of our own fields
+    read: Callable[[Any], Event] = scope["read"]
     return read
 
 

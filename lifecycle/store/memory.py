@@ -23,6 +23,7 @@ from lifecycle.store.ledger import (
     Request,
     Row,
     Upcasts,
+    Values,
     forgettable,
     head_of,
     head_row,
@@ -87,7 +88,7 @@ class MemoryStore:
         with self._changed:
             return sum(len(rows) for rows, _ in self._write(found))
 
-    def _write(self, found: list[Request]) -> list[tuple[list[Row], tuple[Record, ...]]]:
+    def _write(self, found: list[Request]) -> list[tuple[list[Values], tuple[Record, ...]]]:
         """Append for each of *found*, or for none."""
         before = len(self._rows)
         heads = dict[str, HeadRow | None]()
@@ -106,7 +107,7 @@ class MemoryStore:
                     self.profile,
                     self._upcasts,
                 )
-                for row in rows:
+                for row in map(Row._make, rows):
                     self._places[stream, row.event_id] = self._places[stream, row.version] = len(self._rows)
                     self._rows.append(row)
                 if head is not None:
