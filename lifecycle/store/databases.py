@@ -349,7 +349,9 @@ class Database(ABC):
             raise StoreError(f"{self.name}: there is no store")
 
         def migrate() -> None:
-            version = self.version(connection)  # another may have been first
+            version = self.version(connection)
+            if version == newest:
+                return  # another was first; and a third may read the row just now, holding the lock of a store
             for schema in self.schemas[version:]:
                 for statement in _statements_of(schema):
                     _run(connection, statement)
