@@ -306,6 +306,10 @@ class Database(ABC):
         """Write rows and heads."""
 
     @abstractmethod
+    def confirm(self, connection: sa.Connection) -> None:
+        """See to it that what is there is durable once this transaction is: a repeat is as good as what it repeats."""
+
+    @abstractmethod
     def forgotten(self, connection: sa.Connection) -> None:
         """Do what is left to do once a transaction that forgot is committed."""
 
@@ -411,6 +415,8 @@ class Database(ABC):
                 self.insert(
                     connection, rows, [head_row(heads[stream]) for stream in dict.fromkeys(row[1] for row in rows)]
                 )
+            elif any(known.values()):
+                self.confirm(connection)
             return written
 
         return self.transact(connection, work)
@@ -454,6 +460,7 @@ class Database(ABC):
 
         def work() -> bool:
             if not forgettable(self.head(connection, stream)):
+                self.confirm(connection)
                 return False
             version = 0
             while rows := self.sql.rows(connection, stream=stream, version=version, size=PAGE):
@@ -591,6 +598,13 @@ class SQLite(Database):
         self.sql.insert.many(connection, rows)
         self.sql.put.many(connection, heads)
 
+    def confirm(self, connection: sa.Connection) -> None:
+        """As in `Database`."""
+        # After a crash, or a commit that failed, SQLite takes from its log what nobody may have flushed yet. The next
+        # commit that writes flushes all of it; an UPDATE to the same value writes nothing.
+        self.sql.unset_schema(connection)
+        self.sql.set_schema(connection, newest=len(self.schemas))
+
     def forgotten(self, connection: sa.Connection) -> None:
         """As in `Database`."""
         # The log has the old pages still. If a reader is in the way, a later checkpoint takes them.
@@ -678,6 +692,9 @@ class Postgres(Database):
             f"head_{name}": list(values) for name, values in zip(HeadRow._fields, zip(*heads, strict=True), strict=True)
         }
         self.sql.write(connection, **columns)
+
+    def confirm(self, connection: sa.Connection) -> None:
+        """Do nothing: a server shows a commit to others when it is durable, and flushes what a crash has left."""
 
     def forgotten(self, connection: sa.Connection) -> None:
         """Do nothing: the server's vacuum removes the old rows."""
