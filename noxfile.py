@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest and docs; `nox -s bench`, `fuzz`, `specs` and `mutants` by name.
+`nox` runs lint, typing, tests, tests_lowest and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
 the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
@@ -203,6 +203,14 @@ def fuzz(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"))
     _outside(session, "tests")
     session.run("python", "-m", "tests.fuzz_wire", *(session.posargs or ["--minutes", "30"]))
+
+
+@nox.session(python=OLDEST, default=False)
+def faults(session: nox.Session) -> None:
+    """Do to the stores all the harm that they are judged by; each run of the tests does a little of it."""
+    _install_wheel(session, *_group("test"))
+    session.env["LIFECYCLE_FAULTS"] = "all"
+    _pytest(session, str(ROOT / "tests" / "store" / "faults"))
 
 
 @nox.session(python=OLDEST, default=False)
