@@ -479,8 +479,7 @@ def encode_event(event: Event) -> bytes:
         found = _converter(keep_extra=False).unstructure(event)
         problems: dict[str, str] = {}
         _walk(found, "$.data", 1, problems)
-        _raise_if(problems)
-        raise
+        raise WireError(tuple(problems.items())) from None
 
 
 def _encoder(cls: type[Event]) -> Callable[[Any], bytes]:

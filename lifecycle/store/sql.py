@@ -382,8 +382,7 @@ class SQLStore(_Base):
                     if listening is None:
                         time.sleep(seconds)
                     else:
-                        for _ in notifications(listening, seconds):
-                            pass
+                        list(notifications(listening, seconds))
                 except self._foreign:
                     self._discard(listening)
                     listening = None
@@ -631,8 +630,7 @@ class AsyncSQLStore(_Base):
                     if listening is None:
                         await asyncio.sleep(seconds)
                     else:
-                        async for _ in notifications(_sync(listening), seconds):
-                            pass
+                        await _notified(listening, seconds)
                 except self._foreign:
                     await self._discard(listening)
                     listening = None
@@ -743,6 +741,10 @@ class AsyncSQLStore(_Base):
     async def _drop_idle(self) -> None:
         while self._idle:
             await self._discard(self._idle.pop())
+
+
+async def _notified(connection: AsyncConnection, seconds: float) -> list[Any]:
+    return [found async for found in notifications(_sync(connection), seconds)]
 
 
 def _sync(connection: AsyncConnection) -> sa.Connection:
