@@ -290,6 +290,10 @@ class Database(ABC):
         """Lock the store in the caller's transaction; refuse if there is none."""
 
     @abstractmethod
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """In a transaction: wait for others that make or change the tables."""
+
+    @abstractmethod
     def tables(self, connection: sa.Connection) -> set[str]:
         """Which of our tables there are."""
 
@@ -353,6 +357,7 @@ class Database(ABC):
             raise StoreError(f"{self.name}: there is no store")
 
         def migrate() -> None:
+            self.lock_schema(connection)
             version = self.version(connection)
             if version == newest:
                 return  # another was first; and a third may read the row just now, holding the lock of a store
@@ -570,6 +575,9 @@ class SQLite(Database):
         if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr] # it is connected
             raise StoreError(f"{self.name}: the connection is in no transaction; begin one with BEGIN IMMEDIATE")
 
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """Do nothing: whoever writes has the whole file."""
+
     def tables(self, connection: sa.Connection) -> set[str]:
         """As in `Database`."""
         found = _run(connection, "SELECT type, name FROM sqlite_master")
@@ -634,8 +642,9 @@ class Postgres(Database):
     poll = 1.0
     listens = True
 
-    # Until the tables are there, those who make them wait for one another.
     _LOCK = "pg_advisory_xact_lock(1818845798, coalesce(to_regclass('lifecycle_events')::oid::int, 0))"
+    _SCHEMA_LOCK = "pg_advisory_xact_lock(1818845798, 0)"
+    """One that does not depend on whether the tables are there; who holds it asks for no other."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -668,6 +677,10 @@ class Postgres(Database):
         driver: Any = connection.connection.driver_connection
         if driver.info.transaction_status == _IDLE:
             raise StoreError(f"{self.name}: the connection is in no transaction, for it commits each statement")
+
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """As in `Database`."""
+        _run(connection, f"SELECT {self._SCHEMA_LOCK}")
 
     def tables(self, connection: sa.Connection) -> set[str]:
         """As in `Database`."""
