@@ -50,6 +50,8 @@ def _parsed(url: str | sa.URL, *, asynchronous: bool) -> sa.URL:
     """The URL with the driver that we use."""
     try:
         found = sa.make_url(url)
+        if "@" in (found.host or ""):
+            raise ValueError  # noqa: TRY301 -- a password with an @ that is not encoded: a part of it is the host's
     except (ArgumentError, ValueError):
         # Not what it says: it may have the password in it, and so may its cause.
         raise StoreError(
@@ -59,7 +61,8 @@ def _parsed(url: str | sa.URL, *, asynchronous: bool) -> sa.URL:
     match found.drivername:
         case "sqlite" | "sqlite+pysqlite" | "sqlite+aiosqlite":
             database = found.database or ":memory:"
-            if ":memory:" in database or "mode=memory" in database or found.query.get("mode") == "memory":
+            elsewhere = found.host or found.port or found.username or found.password  # so with two slashes
+            if elsewhere or ":memory:" in database or "mode=memory" in database or found.query.get("mode") == "memory":
                 raise StoreError(
                     "an SQLite store is a file, as in sqlite:///batches.db; in memory there is MemoryStore"
                 )
@@ -167,11 +170,14 @@ class _Base:
             self._secrets = _secrets(parsed)
             shown = parsed.set(drivername=parsed.get_backend_name(), query={})
             self.url = shown.render_as_string(hide_password=True)
+            if not create and parsed.get_backend_name() == "sqlite":
+                if "uri" in parsed.query:
+                    mode = "ro" if parsed.query.get("mode") == "ro" else "rw"
+                    parsed = parsed.update_query_dict({"mode": mode})  # else to open is to make the file
+                elif not Path(parsed.database or "").exists():
+                    raise StoreError(f"{self.url}: there is no such file")
             self._engine = _engine(parsed, make_engine, timeout)
             dialect = self._engine.dialect
-            path = parsed.database or ""
-            if not create and dialect.name == "sqlite" and not path.startswith("file:") and not Path(path).exists():
-                raise StoreError(f"{self.url}: there is no such file")
         kind = _DATABASES.get((dialect.name, dialect.driver.removesuffix("_async")))
         if kind is None:
             raise StoreError(
