@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
-from lifecycle import HOSTED, LAWS, LogError, Profile
+from lifecycle import HOSTED, LAWS, LogError, Profile, StoreError
 from lifecycle.cli.output import (
     CLEAN,
     FAILED,
@@ -42,7 +42,10 @@ def _files(_kind: type, tokens: Sequence[Token]) -> Any:
 ProfileName = Literal["laws", "hosted"]
 PROFILES: dict[ProfileName, Profile] = {"laws": LAWS, "hosted": HOSTED}
 
-_LOG_HELP = "An event log, compressed with gzip or not; - is standard input. Several are one log, in the order given."
+_LOG_HELP = (
+    "An event log, compressed with gzip or not; - is standard input. Or the URL of a store, as for `lifecycle store`. "
+    "Several are one log, in the order given."
+)
 # For every argument that is repeated, cyclopts calls the converter once for each word.
 Logs = Annotated[Path, Parameter(name="LOG", required=True, converter=_word, help=_LOG_HELP)]
 _SNAPSHOTS_HELP = (
@@ -63,6 +66,14 @@ Until = Annotated[
 ProfileOption = Annotated[
     ProfileName,
     Parameter(help="Which rules count: the laws alone, or what the hosted API promises, with advice."),
+]
+Url = Annotated[
+    str,
+    Parameter(
+        name="URL",
+        converter=_word,
+        help="A store: sqlite:///batches.db, or postgresql://user:password@host/database.",
+    ),
 ]
 FormatOption = Annotated[
     Format,
@@ -104,13 +115,13 @@ app = App(
 Function = TypeVar("Function", bound=Callable[..., int])
 
 
-def _command(*examples: str, to: App = app) -> Callable[[Function], Function]:
+def _command(*examples: str, to: App = app, name: str | None = None) -> Callable[[Function], Function]:
     """Register a command: its help is its docstring, each paragraph in one piece, so that a terminal can fold it."""
 
     def register(function: Function) -> Function:
         paragraphs = [" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n")]
         epilogue = "Examples:\n\n" + "\n".join(f"    {line}" for line in examples)
-        to.command(function, help="\n\n".join(paragraphs), help_epilogue=epilogue)
+        to.command(function, name=name, help="\n\n".join(paragraphs), help_epilogue=epilogue)
         return function
 
     return register
@@ -122,6 +133,7 @@ def _command(*examples: str, to: App = app) -> Callable[[Function], Function]:
     "lifecycle replay night.jsonl --until 2025-01-29T14:24:59Z",
     "lifecycle replay night.jsonl --batch msgbatch_01 --until 3",
     "zcat old/*.gz | lifecycle replay - --format json",
+    "lifecycle replay sqlite:///batches.db --batch msgbatch_01",
 )
 def replay(
     *logs: Logs,
@@ -145,13 +157,14 @@ def replay(
     "lifecycle audit night.jsonl",
     "lifecycle audit *.jsonl --profile hosted --format jsonl",
     "lifecycle audit - < night.jsonl",
+    "lifecycle audit sqlite:///batches.db --profile hosted",
 )
 def audit(*logs: Logs, profile: ProfileOption = "laws", form: FormatOption = "table") -> int:
     """
     Find everything that is wrong with a log.
 
     One row a finding, with file and line, in the order of the log. A line that is no record is a finding of the rule
-    "wire"; reading goes on after it.
+    "wire"; reading goes on after it. In a store the place is its URL without the password, and the position.
     """
     from lifecycle.cli import logs as commands
 
@@ -280,6 +293,7 @@ def reconcile(
 @_command(
     "lifecycle show night.jsonl msgbatch_01",
     "lifecycle show january.jsonl february.jsonl msgbatch_01 --until 3",
+    "lifecycle show sqlite:///batches.db msgbatch_01",
     "lifecycle show night.jsonl -- -odd-id",
 )
 def show(
@@ -417,6 +431,144 @@ def vectors(
     return conforming.conform(only, command, timeout, form)
 
 
+stores = App(
+    name="store",
+    help="Keep events in a store, an SQLite file or a PostgreSQL database: bring logs in and out, and look after it.",
+    help_format="plaintext",
+)
+app.command(stores)
+
+
+@_command(
+    "lifecycle store import night.jsonl --to sqlite:///batches.db",
+    "lifecycle store import *.jsonl.gz --skip --to postgresql://me@db/batches",
+    "lifecycle store import sqlite:///batches.db --to postgresql://me@db/batches",
+    "zcat old/*.gz | lifecycle store import - --to sqlite:///batches.db",
+    to=stores,
+    name="import",
+)
+def store_import(
+    *logs: Logs,
+    to: Annotated[
+        str,
+        Parameter(
+            name="--to",
+            converter=_word,
+            help="The store: sqlite:///batches.db, or postgresql://user:password@host/database. "
+            "It is made if there is none.",
+        ),
+    ],
+    skip: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Leave out what cannot be imported, and what follows it in its batch, and import the rest.",
+        ),
+    ] = False,
+    profile: ProfileOption = "laws",
+    form: FormatOption = "table",
+) -> int:
+    """
+    Import logs into a store.
+
+    Each record has to be the next of its batch, or one that the store has already: that is harmless, so after a crash
+    or an interrupt import the same again. Records are written a thousand at a time, durably.
+
+    A store holds nothing that breaks a rule. At the first record that does, or that cannot be read, it stops: what
+    stands before that is imported, nothing else is, and it is a finding.
+    """
+    from lifecycle.cli import stores as commands
+
+    return commands.import_logs(_names(logs), to, PROFILES[profile], form, skip=skip)
+
+
+@_command(
+    "lifecycle store export sqlite:///batches.db > batches.jsonl",
+    "lifecycle store export sqlite:///batches.db --batch msgbatch_01",
+    "lifecycle store export postgresql://me@db/batches --to batches.jsonl",
+    to=stores,
+    name="export",
+)
+def store_export(
+    url: Url,
+    /,
+    *,
+    batch: BatchId = None,
+    to: Annotated[
+        Path | None,
+        Parameter(name="--to", converter=_word, help="A file that is not there yet; by default it is standard output."),
+    ] = None,
+) -> int:
+    """
+    Write what a store holds as a log, in the order in which it was stored.
+
+    Lines are as a log has them, so that importing them gives the same events. What was forgotten is left out.
+    """
+    from lifecycle.cli import stores as commands
+
+    return commands.export(url, batch, None if to is None else os.fspath(to))
+
+
+@_command(
+    "lifecycle store verify sqlite:///batches.db",
+    "lifecycle store verify postgresql://me@db/batches --format jsonl",
+    to=stores,
+    name="verify",
+)
+def store_verify(url: Url, /, *, form: FormatOption = "table") -> int:
+    """
+    Find what in a store is not as it was written: changed, lost or moved.
+
+    It reads all of it, and computes its chains of hashes and its batches again. Exit status 1 if anything is wrong; 3
+    if the store cannot even be opened.
+    """
+    from lifecycle.cli import stores as commands
+
+    return commands.verify(url, form)
+
+
+@_command(
+    "lifecycle store stats sqlite:///batches.db",
+    "lifecycle store stats sqlite:///batches.db --format json",
+    to=stores,
+    name="stats",
+)
+def store_stats(url: Url, /, *, form: FormatOption = "table") -> int:
+    """Say how much is in a store: batches by phase, events, positions, its size and schema."""
+    from lifecycle.cli import stores as commands
+
+    return commands.stats(url, form)
+
+
+@_command(
+    "lifecycle store show sqlite:///batches.db",
+    "lifecycle store show sqlite:///batches.db --format jsonl",
+    "lifecycle store show sqlite:///batches.db msgbatch_01 --until 3",
+    to=stores,
+    name="show",
+)
+def store_show(
+    url: Url,
+    batch_id: Annotated[
+        str | None, Parameter(name="ID", converter=_word, help="The batch; by default all are listed.")
+    ] = None,
+    /,
+    *,
+    until: Until = None,
+    profile: ProfileOption = "laws",
+    form: FormatOption = "table",
+) -> int:
+    """
+    Show where every batch of a store stands, sorted by id; or one batch's life, as `lifecycle show` does.
+
+    With --format json or jsonl a single batch is shown by where it stands, too.
+    """
+    from lifecycle.cli import logs
+    from lifecycle.cli import stores as commands
+
+    return commands.show(url, batch_id, logs.parse_until(until), PROFILES[profile], form)
+
+
 @_command(
     'eval "$(lifecycle completion bash)"',
     'lifecycle completion zsh > "${fpath[1]}/_lifecycle"',
@@ -461,6 +613,9 @@ def run(arguments: Sequence[str]) -> int:
     except LogError as error:
         talk(str(error))
         return FAILED
+    except StoreError as error:
+        talk(" ".join(str(error).split()))  # a server says several lines
+        return FAILED
     except BrokenPipeError:
         abandon(sys.stdout)
         return CLEAN
@@ -500,5 +655,5 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS = frozenset({"replay", "audit", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
-    {"show", "explain", "machine", "schema", "generate", "conform", "completion"}
+    {"show", "explain", "machine", "schema", "generate", "conform", "store", "completion"}
 )

@@ -3,11 +3,11 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from lifecycle import Finding, LogError, MessageBatch, Phase, Profile, Record, Report, Tier, log, wire
+from lifecycle import Finding, LogError, MessageBatch, Phase, Profile, Record, Report, StoreError, Tier, wire
 from lifecycle import replay as rebuild
 from lifecycle.cli.batch_view import changes, counts_text, span_text, time_text
 from lifecycle.cli.output import (
@@ -22,20 +22,19 @@ from lifecycle.cli.output import (
     is_terminal,
     json_text,
     plural,
-    progress,
     talk,
     until_closed,
     write,
     write_json_array,
     write_json_lines,
 )
-from lifecycle.lines import STDIN, File
+from lifecycle.cli.records import Until, opened
 from lifecycle.machine import allowed
 from lifecycle.replaying import Reducer
 
-_TOLD = 20  # findings that `replay` tells of; `audit` lists them all
+FINDING_TITLES = ("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
 
-Until = int | datetime | None
+_TOLD = 20  # findings that `replay` tells of; `audit` lists them all
 
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?)(?:\.([0-9]+))?"
@@ -79,62 +78,14 @@ def parse_time(text: str) -> datetime | None:
     return None
 
 
-def check_paths(paths: Sequence[str]) -> int | None:
-    """
-    See whether *paths* can be input at all, before hours are spent on the first of them.
-
-    Returns:
-        Their size in bytes; None if it cannot be known, as for standard input.
-
-    Raises:
-        UsageError: Standard input is named twice.
-        LogError: A file is not there, is a directory, or standard input is closed.
-    """
-    if paths.count(STDIN) > 1:
-        raise UsageError("- is standard input, which can be read only once")
-    total: int | None = 0
-    for path in paths:
-        size = File(path).size()
-        total = None if total is None or size is None else total + size
-    return total
-
-
-@contextlib.contextmanager
-def _opened(
-    title: str, paths: Sequence[str], batch_id: str | None, until: Until, *, streams: bool, refused: bool = False
-) -> Iterator[log.Reading]:
-    """A log being read, with its progress. Torn tails are told and, if *refused*, how many lines are no records."""
-    total = check_paths(paths)
-    torn: list[LogError] = []
-    others: list[LogError] = []
-
-    def note(error: LogError) -> None:
-        if error.torn:
-            torn.append(error)
-        elif refused:
-            others.append(error)
-
-    reading = log.read(*paths, on_error=note, batch_id=batch_id, until=until)
-    try:
-        with progress(title, lambda: reading.bytes_read, total, "bytes", streams=streams):
-            yield reading
-    finally:
-        for error in torn:
-            talk(f"warning: {error}")
-        if others:
-            talk(
-                f"warning: {plural(len(others), 'line')} of the log could not be read; `lifecycle audit` lists them all"
-            )
-
-
 def is_failure(finding: Finding) -> bool:
     """Whether a finding makes the exit status 1: advice alone does not."""
     return finding.rule.tier is not Tier.ADVICE
 
 
 def place_text(finding: Finding) -> str:
-    """File and line of a finding."""
-    return f"{finding.file}:{finding.line}"
+    """File and line of a finding; store and position, where that is known."""
+    return f"{finding.file}" if finding.line is None else f"{finding.file}:{finding.line}"
 
 
 # ------------------------------------------------------------------------------------------------------------ replay
@@ -142,8 +93,8 @@ def place_text(finding: Finding) -> str:
 
 def replay(paths: Sequence[str], batch_id: str | None, until: Until, profile: Profile, form: Format) -> int:
     """Show the state of each batch; the findings go to stderr."""
-    with _opened("replay", paths, batch_id, until, streams=False) as reading:
-        report = rebuild(reading, profile=profile)
+    with opened("replay", paths, batch_id, until, streams=False) as records:
+        report = rebuild(records.for_reducer(), profile=profile)
     with until_closed():
         if form == "table":
             _write_states(report)
@@ -202,25 +153,25 @@ def _write_states(report: Report) -> None:
 def audit(paths: Sequence[str], profile: Profile, form: Format) -> int:
     """Write every finding. What was found before a file failed is written, too."""
     failed = False
-    broken_off: LogError | None = None
+    broken_off: LogError | StoreError | None = None
     tiers = dict.fromkeys(Tier, 0)
     # The totals stand before the findings in JSON, so there the findings have to wait.
     waiting: list[dict[str, Any]] = []
-    table = Table("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
+    table = Table(*FINDING_TITLES)
     with until_closed():
-        with _opened("audit", paths, None, None, streams=form == "jsonl") as reading:
+        with opened("audit", paths, None, None, streams=form == "jsonl") as records:
             reducer = Reducer(profile, wire.DATA)
             try:
-                for finding in reducer.run(reading):
+                for finding in reducer.run(records.for_reducer()):
                     failed = failed or is_failure(finding)
                     tiers[finding.rule.tier] += 1
                     if form == "jsonl":
-                        write(json_text(_finding(finding)) + "\n")
+                        write(json_text(finding_values(finding)) + "\n")
                     elif form == "json":
-                        waiting.append(_finding(finding))
+                        waiting.append(finding_values(finding))
                     else:
-                        table.add(*_cells(finding))
-            except LogError as error:
+                        table.add(*finding_cells(finding))
+            except (LogError, StoreError) as error:
                 broken_off = error
         if form == "json":
             _write_audit(reducer, waiting)
@@ -232,7 +183,8 @@ def audit(paths: Sequence[str], profile: Profile, form: Format) -> int:
     return FOUND if failed else CLEAN
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_values(finding: Finding) -> dict[str, Any]:
+    """A finding for programs."""
     return {
         "batch_id": finding.batch_id,
         "version": finding.version,
@@ -247,7 +199,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:
+def finding_cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:
+    """A finding for people: its row, below `FINDING_TITLES`."""
     style = STYLES[finding.rule.tier]
     return (
         place_text(finding),
@@ -303,12 +256,15 @@ def show(paths: Sequence[str], batch_id: str, until: Until, profile: Profile) ->
     waits = is_terminal(sys.stdout)
     with until_closed():
         life = _Life(batch_id, profile)
-        waiting: Iterable[Record] = ()
-        with _opened("show", paths, batch_id, until, streams=not waits, refused=True) as reading:
-            if waits:
-                waiting = list(reading)
-            for record in reading:
-                failed |= life.add(record)
+        waiting: list[Record] = []
+        with opened("show", paths, batch_id, until, streams=not waits) as records:
+            for record in records:
+                if isinstance(record, LogError):
+                    records.refused += 1
+                elif waits:
+                    waiting.append(record)
+                else:
+                    failed |= life.add(record)
         for record in waiting:
             failed |= life.add(record)
         life.finish()

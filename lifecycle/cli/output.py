@@ -8,6 +8,7 @@ a terminal and laid out plainly elsewhere, where nothing is ever cut or folded.
 import contextlib
 import json
 import os
+import re
 import sys
 import textwrap
 import threading
@@ -61,6 +62,20 @@ def safe(text: str) -> str:
     )
 
 
+# A user and a password before a host, as in the URL of a store: but a web page may have a port, and our own messages an
+# example. All up to the last @, for who forgets to encode one has it in the password. And the options of connections.
+_PASSWORD = re.compile(
+    r"((?:(?<!http:)(?<!https:)(?<!/)//(?!/|user:password@host/)|\b(?:postgres\w*|sqlite)(?:\+\w+)?:(?!/))[^:/@\s]*:).*@",
+    re.DOTALL | re.IGNORECASE,
+)
+_OPTION = re.compile(r"(passw\w*\s*=\s*)('[^']*'|[^&\s'\"]+)", re.IGNORECASE)
+
+
+def hidden(text: str) -> str:
+    """A text without the passwords that may be in it, as in URLs."""
+    return _OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
+
+
 def json_text(value: Any) -> str:
     """JSON in one line and in printable ASCII, whatever the data hold."""
     return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
@@ -69,6 +84,13 @@ def json_text(value: Any) -> str:
 def write(text: str) -> None:
     """Write data to stdout. An `OSError` is for `lifecycle.cli.app.run` to tell."""
     _stdout().write(text)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write data to stdout, as they are."""
+    stream = _stdout()
+    stream.flush()
+    stream.buffer.write(data)
 
 
 def write_json_lines(values: Iterable[Any]) -> None:
@@ -87,10 +109,10 @@ def write_json_array(values: Iterable[Any], indent: str = "") -> None:
 
 
 def talk(message: str) -> None:
-    """Say something to people, on stderr. Talk that cannot be delivered is dropped."""
+    """Say something to people, on stderr, but no password. Talk that cannot be delivered is dropped."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            text = f"lifecycle: {safe(message)}"
+            text = f"lifecycle: {safe(hidden(message))}"
             if is_terminal(sys.stderr):
                 text = textwrap.fill(text, _columns(sys.stderr), break_long_words=False, break_on_hyphens=False)
             sys.stderr.write(f"{text}\n")
@@ -322,7 +344,8 @@ def _show_progress(
     from rich.console import Console
 
     columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}"), bars.BarColumn()]
-    if total is None:  # from a pipe: it is not even known how much has come
+    if total is None:  # from a pipe it is not even known how much has come
+        columns += [bars.TextColumn("{task.completed:,.0f} events")] if unit == "events" else []
         columns += [bars.TimeElapsedColumn()]
     elif unit == "bytes":
         columns += [bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()]

@@ -29,7 +29,6 @@ from lifecycle import observe as events_of
 from lifecycle import outcome as outcome_of
 from lifecycle import progress as progress_of
 from lifecycle.cli.batch_view import COUNTS, FIELDS, counts_text, span_text, time_text, value_text
-from lifecycle.cli.logs import check_paths
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -46,6 +45,7 @@ from lifecycle.cli.output import (
     write,
     write_json_array,
 )
+from lifecycle.cli.records import check_paths
 from lifecycle.cli.snapshots import Poll, Source, read_one, read_poll
 from lifecycle.rules import WIRE
 
@@ -173,18 +173,28 @@ def _lines(batch_id: str, version: int, events: Sequence[Event], recorded_at: da
     Raises:
         WireError: A line cannot be written, or is longer than a log may have it.
     """
-    lines = ""
-    for number, event in enumerate(events, version + 1):
-        line = wire.encode_record(Record(batch_id, number, event, None, recorded_at)).decode()
-        if not line.isascii() or "\x7f" in line:
-            values = json.loads(line)
-            del values["crc32"]
-            text = json_text(values)
-            line = f'{text[:-1]},"crc32":"{crc32(text.encode()):08x}"}}'
-        if len(line) > wire.MAX_BYTES:
-            raise WireError((("$", f"{len(line):,} bytes are over the limit of {wire.MAX_BYTES:,}"),))
-        lines += line + "\n"
-    return lines
+    return "".join(
+        printable_line(Record(batch_id, number, event, None, recorded_at))
+        for number, event in enumerate(events, version + 1)
+    )
+
+
+def printable_line(record: Record) -> str:
+    """
+    A line of a log in printable ASCII, with its newline.
+
+    Raises:
+        WireError: It cannot be written, or is longer than a log may have it.
+    """
+    line = wire.encode_record(record).decode()
+    if not line.isascii() or "\x7f" in line:
+        values = json.loads(line)
+        del values["crc32"]
+        text = json_text(values)
+        line = f'{text[:-1]},"crc32":"{crc32(text.encode()):08x}"}}'
+    if len(line) > wire.MAX_BYTES:
+        raise WireError((("$", f"{len(line):,} bytes are over the limit of {wire.MAX_BYTES:,}"),))
+    return line + "\n"
 
 
 # -------------------------------------------------------------------------------------------------------------- diff

@@ -5,7 +5,6 @@ from typing import Any
 
 from lifecycle import LogError, ProcessingStatus
 from lifecycle.cli.batch_view import COUNTS, counts_text
-from lifecycle.cli.logs import check_paths
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -21,6 +20,7 @@ from lifecycle.cli.output import (
     write_json_array,
     write_json_lines,
 )
+from lifecycle.cli.records import check_paths
 from lifecycle.cli.snapshots import Source, read_one
 from lifecycle.results import Reconciliation, Retry, read
 from lifecycle.results import reconcile as hold_against

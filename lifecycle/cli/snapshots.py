@@ -17,7 +17,7 @@ import attrs
 
 from lifecycle import LogError, MessageBatch, Profile, Rule, Tier, WireError, wire
 from lifecycle import check as judge
-from lifecycle.cli.logs import check_paths, parse_time
+from lifecycle.cli.logs import parse_time
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -34,6 +34,7 @@ from lifecycle.cli.output import (
     write,
     write_json_array,
 )
+from lifecycle.cli.records import check_paths
 from lifecycle.lines import File, over_limit
 from lifecycle.rules import WIRE
 

@@ -10,6 +10,7 @@ import lifecycle as lc
 from lifecycle import wire
 from lifecycle.cli import logs
 from lifecycle.cli.output import NOTHING, UsageError
+from lifecycle.cli.records import Until
 from tests.cli.running import GOLDEN, lifecycle
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -63,7 +64,7 @@ class TestUntil:
             ("2025-01-29T14:24:59.1234567-00:30", datetime(2025, 1, 29, 14, 54, 59, 123456, tzinfo=UTC)),
         ],
     )
-    def test_it_is_a_version_or_a_time(self, text: str | None, until: logs.Until) -> None:
+    def test_it_is_a_version_or_a_time(self, text: str | None, until: Until) -> None:
         assert logs.parse_until(text) == until
 
     @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+"""Where the commands get their records from: files and stores, in any order, as one log."""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lifecycle import LAWS, LogError, Profile, Record, StoreError, StreamNotFound, log
+from lifecycle.cli.output import Unit, UsageError, plural, progress, talk
+from lifecycle.lines import STDIN, File
+
+if TYPE_CHECKING:  # it takes a second to import, and a driver
+    from lifecycle.store.sql import SQLStore
+
+Until = int | datetime | None
+
+_PAGE = 1000
+"""How many records of one batch are read from a store at once."""
+
+# Whatever else has a scheme was meant as a URL, too, and no file of that name is looked for.
+_URL = re.compile(r"\s*(?:(?:sqlite|postgres(?:ql)?)(?:\+\w+)?:|[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
+
+
+def is_url(path: str) -> bool:
+    """Whether a store is meant, and not a file. A file of such a name can be given as ``./sqlite:x``."""
+    return _URL.match(path) is not None
+
+
+def check_url(text: str) -> str:
+    """
+    See that *text* is the URL of a store.
+
+    Raises:
+        UsageError: It looks like a file.
+    """
+    if not is_url(text):
+        raise UsageError(
+            "expected the URL of a store, such as sqlite:///batches.db or postgresql://user:password@host/database, "
+            f"got {text!r}"
+        )
+    return text
+
+
+def open_store(url: str, *, profile: Profile = LAWS, create: bool = False) -> "SQLStore":
+    """
+    Open a store.
+
+    Args:
+        url: Where it is.
+        profile: Which rules count for what is written.
+        create: Whether to make it if there is none.
+
+    Raises:
+        StoreError: It cannot be opened, or is not there; or its driver is not installed.
+    """
+    try:
+        from lifecycle.store.sql import SQLStore
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Query string argument")
+            return SQLStore(url, profile=profile, create=create)
+    except ImportError as error:  # no ModuleNotFoundError if it is a library of the system that psycopg misses
+        extra = "sql" if url.lower().lstrip().startswith("sqlite") else "postgres"
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"this store needs more: pip install 'lifecycle[{extra}]' ({reason})") from error
+    except (TypeError, ValueError, Warning) as error:  # so an option that a driver does not know is told
+        raise StoreError(f"{url}: an option of the URL cannot be used: {error}") from None
+
+
+def check_paths(paths: Sequence[str]) -> int | None:
+    """
+    See whether *paths* can be input at all, before hours are spent on the first of them.
+
+    Returns:
+        Their size in bytes; None if it cannot be known, as for standard input.
+
+    Raises:
+        UsageError: Standard input is named twice.
+        LogError: A file is not there, is a directory, or standard input is closed.
+    """
+    if paths.count(STDIN) > 1:
+        raise UsageError("- is standard input, which can be read only once")
+    total: int | None = 0
+    for path in paths:
+        size = File(path).size()
+        total = None if total is None or size is None else total + size
+    return total
+
+
+class StoreReading:
+    """
+    The records of a store, in the order of their commits; or those of one batch.
+
+    Each has a `place`: the URL without its password, and the position. One batch is found by its id, however large the
+    store is, and then the positions are not known.
+    """
+
+    def __init__(self, store: "SQLStore", batch_id: str | None, until: Until) -> None:
+        self._store = store
+        self._batch_id = batch_id
+        self._until = until
+        self.records_read = 0
+        """How many records have been read."""
+        self.forgotten: StreamNotFound | None = None
+        """What the store says if the batch was forgotten."""
+
+    def __iter__(self) -> Iterator[Record]:
+        until = self._until
+        found = self._store.read_all() if self._batch_id is None else self._one(self._batch_id)
+        for position, record in found:
+            self.records_read += 1
+            if isinstance(until, int) and record.version > until:
+                continue
+            if isinstance(until, datetime) and record.recorded_at > until:
+                continue
+            # The store has just made it, and nobody else has it; to build it anew takes as long as to read it.
+            object.__setattr__(record, "place", (self._store.url, position))
+            yield record
+
+    def _one(self, batch_id: str) -> Iterator[tuple[int | None, Record]]:
+        after = 0
+        try:
+            while records := self._store.read(batch_id, after=after, until=after + _PAGE):
+                yield from ((None, record) for record in records)
+                after += _PAGE
+        except StreamNotFound as error:
+            self.forgotten = error if error.forgotten else None
+
+
+class Input:
+    """
+    Files and stores as one log, in the order given: an iterator of records, and of what is said of unreadable lines.
+
+    Args:
+        paths: Files and URLs.
+        batch_id: Only the records of this batch.
+        until: Only what was recorded up to this version or time.
+        stack: Closes the stores in the end.
+
+    Raises:
+        UsageError: Standard input is named twice.
+        LogError: A file is not there.
+        StoreError: A store is not there, or cannot be opened.
+    """
+
+    def __init__(self, paths: Sequence[str], batch_id: str | None, until: Until, stack: contextlib.ExitStack) -> None:
+        self._paths = paths
+        self._batch_id = batch_id
+        self._until = until
+        self._readings: list[log.Reading] = []
+        self._torn: list[LogError] = []
+        total = check_paths([path for path in paths if not is_url(path)])
+        self.stores = {
+            place: StoreReading(stack.enter_context(open_store(path)), batch_id, until)
+            for place, path in enumerate(paths)
+            if is_url(path)
+        }
+        """Those among the paths, by their place."""
+        self.unit: Unit = "events" if self.stores else "bytes"
+        """What `done` counts."""
+        self.total = None if self.stores else total
+        """How much there is to read, where that is known."""
+        self.refused = 0
+        """How many lines a command has left out as unreadable; `tell` says so."""
+
+    def __iter__(self) -> Iterator[Record | LogError]:
+        for place, path in enumerate(self._paths):
+            if place in self.stores:
+                yield from self.stores[place]
+                continue
+            refused: list[LogError] = []
+            for record in self._read([path], refused):
+                yield from refused
+                refused.clear()
+                yield record
+            yield from refused
+
+    def for_reducer(self) -> "log.Reading | Input":
+        """What a reducer takes best: if they are all files, it decodes their lines itself, without building records."""
+        return self if self.stores else self._read(self._paths, None)
+
+    def _read(self, paths: Sequence[str], refused: list[LogError] | None) -> log.Reading:
+        def note(error: LogError) -> None:
+            if error.torn:
+                self._torn.append(error)
+            elif refused is not None:
+                refused.append(error)
+
+        reading = log.read(*paths, on_error=note, batch_id=self._batch_id, until=self._until)
+        self._readings.append(reading)
+        return reading
+
+    @property
+    def done(self) -> int:
+        """How much has been read; where a store is among the paths, of the stores only."""
+        if self.stores:
+            return sum(store.records_read for store in self.stores.values())
+        return sum(reading.bytes_read for reading in self._readings)
+
+    def tell(self) -> None:
+        """Say what was noticed: torn tails, lines that were left out, and a batch that was forgotten."""
+        for error in self._torn:
+            talk(f"warning: {error}")
+        if self.refused:
+            lines = plural(self.refused, "line")
+            talk(f"warning: {lines} of the log could not be read; `lifecycle audit` lists them all")
+        for store in self.stores.values():
+            if store.forgotten is not None:
+                talk(str(store.forgotten))
+
+
+@contextlib.contextmanager
+def opened(title: str, paths: Sequence[str], batch_id: str | None, until: Until, *, streams: bool) -> Iterator[Input]:
+    """Logs being read, with their progress; in the end it is told what was noticed."""
+    with contextlib.ExitStack() as stack:
+        found = Input(paths, batch_id, until, stack)
+        try:
+            with progress(title, lambda: found.done, found.total, found.unit, streams=streams):
+                yield found
+        finally:
+            found.tell()
