@@ -396,7 +396,7 @@ def stats(url: str, form: Format) -> int:
                 events += head.version
                 if head.batch is None:
                     forgotten += 1
-                elif head.batch.phase is not None:
+                else:
                     phases[head.batch.phase] += 1
         found = {
             "file": store.url,
