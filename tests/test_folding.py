@@ -87,6 +87,14 @@ def test_the_version_is_the_place_in_what_fold_was_given() -> None:
     assert found.value.version is None
 
 
+@pytest.mark.parametrize("count", range(1, len(LIFE) + 1))
+def test_a_refusal_tells_of_the_batch_that_the_event_met(count: int) -> None:
+    with pytest.raises(lc.IllegalTransition) as found:
+        lc.fold([*LIFE[:count], CREATED])
+    assert found.value.before == lc.fold(LIFE[:count])
+    assert found.value.version == count + 1
+
+
 @pytest.mark.parametrize("phase", [None, *lc.Phase])
 @pytest.mark.parametrize("stranger", [None, "created", lc.Created, 3, object(), lc.RequestCounts(1), lc.Cancel(T)])
 def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any) -> None:
@@ -104,6 +112,7 @@ def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any)
         (lambda: lc.fold([], start="x"), "start"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.fold([], profile=None), "profile"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.check(None), "batch"),  # type: ignore[arg-type] # wrong on purpose
+        (lambda: lc.check(None, before=lc.fold(LIFE)), "batch"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.check(lc.fold(LIFE), before={}), "before"),  # type: ignore[arg-type] # wrong on purpose
         (lambda: lc.check(lc.fold(LIFE), profile=1), "profile"),  # type: ignore[arg-type] # wrong on purpose
     ],
