@@ -1,7 +1,9 @@
 """evolve, fold, check. What every rule refuses is in `test_oracle`; here are the laws of folding itself."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import lifecycle as lc
 from lifecycle.fusing import EFFECTS, steps
-from tests.lives import ARCHIVED, BY_PHASE, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, T, in_phase
+from tests.lives import ARCHIVED, BY_PHASE, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, in_phase
 
 COUNTS = st.integers(-1, 5)
 
@@ -227,6 +229,30 @@ def test_what_evolve_admits_check_admits_and_the_other_way_round(
             else:
                 found = lc.check(after, before=batch, profile=profile)
                 assert [violation for violation in found if violation.rule.tier is not lc.Tier.ADVICE] == []
+
+
+def called_by(call: Callable[[], object]) -> set[str]:
+    """The names of all functions that are called on the way."""
+    names: set[str] = set()
+    sys.setprofile(lambda frame, _, __: names.add(frame.f_code.co_name))
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return names
+
+
+def test_what_breaks_nothing_but_advice_takes_the_quick_way() -> None:
+    """Predicates one by one are for those who are refused, and for batches that were broken before."""
+    late = lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4))  # B13, B14
+    for stream in (LIFE, (CREATED, late)):
+        for cut in range(1, len(stream)):
+            start = lc.fold(stream[:cut], profile=lc.HOSTED)
+            names = called_by(partial(lc.fold, stream[cut:], start=start, profile=lc.HOSTED))
+            assert "step" in names
+            assert "evolve_carefully" not in names
+    broken = attrs.evolve(lc.fold([CREATED]), ended_at=T)
+    assert "evolve_carefully" in called_by(partial(lc.fold, [REPEATED], start=broken))
 
 
 def test_each_event_has_its_effects() -> None:
