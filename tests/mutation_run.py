@@ -357,9 +357,9 @@ def outline(source: str) -> str:
 def graft_rule(mutant: Mutant) -> None:
     """Change the predicate of a rule, and forget what was compiled of it."""
     before, after = predicates(source_of(mutant.module)), predicates(mutant.source)
-    [rule_id] = [rule_id for rule_id, predicate in before.items() if after[rule_id] != predicate]
     rules = sys.modules[f"lifecycle.{mutant.module}"].RULES
-    object.__setattr__(rules[rule_id], "broken", after[rule_id])
+    for rule_id in [rule_id for rule_id, predicate in before.items() if after[rule_id] != predicate]:
+        object.__setattr__(rules[rule_id], "broken", after[rule_id])
     for name, module in list(sys.modules.items()):
         if name.startswith("lifecycle."):
             for cached in [value for value in vars(module).values() if hasattr(value, "cache_clear")]:
@@ -459,7 +459,10 @@ def judge_all(
         importlib.import_module(name)
     grafts = [mutant for mutant in found if can_be_grafted(mutant)]
     others = [mutant for mutant in found if mutant not in grafts]
-    unchanged = [Mutant(module, "unchanged", "", source_of(module)) for module in {mutant.module for mutant in found}]
+    unchanged = [
+        Mutant(module, "unchanged", PREDICATE if module == "rules" else "", source_of(module))
+        for module in dict.fromkeys(mutant.module for mutant in found)
+    ]
 
     def killer(mutant: Mutant) -> str:
         return killers.get(key(mutant), "")
@@ -475,7 +478,7 @@ def judge_all(
             raise SystemExit(f"without any mistake the tests do not pass: {result}")
 
     def judge_grafts() -> None:  # from here on the package is loaded
-        judge_each((module for module in unchanged if module.module in GRAFTED), warm, demand, jobs)
+        judge_each(filter(can_be_grafted, unchanged), warm, demand, jobs)
         judge_each(grafts, warm, tell, jobs)
 
     judge_each(unchanged, cold, demand, jobs)
@@ -502,7 +505,7 @@ def report(results: Sequence[tuple[Mutant, Result]], modules: Sequence[str]) -> 
     wrong: list[str] = []
     explained = explanations(modules)
     survivors = {(mutant.module, mutant.id) for mutant, result in results if result.outcome == SURVIVED}
-    print(f"\n{'module':10} {'killed':>7} {'of time':>7} {'survived':>8} {'explained':>9} {'score':>8}   stillborn")
+    print(f"\n{'module':10} {'killed':>7} {'no end':>7} {'survived':>8} {'explained':>9} {'score':>8}   stillborn")
     for module in modules:
         outcomes = Counter(result.outcome for mutant, result in results if mutant.module == module)
         killed = outcomes[KILLED] + outcomes[OUT_OF_TIME]
