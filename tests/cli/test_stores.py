@@ -508,6 +508,10 @@ class TestUrls:
         assert "expected the URL of a store" in err
         assert err.splitlines()[1] == "lifecycle: see: lifecycle store --help"
 
+    def test_an_option_that_cannot_be_is_told(self, full: str) -> None:
+        status, out, err = lifecycle("store", "stats", f"{full}?timeout=soon")
+        assert (status, out, err.count("\n"), "soon" in err) == (3, "", 1, True)
+
     def test_a_hostile_id_is_an_id(self, url: str, tmp_path: Path) -> None:
         path = written(tmp_path / "a.jsonl", *(found for name in HOSTILE for found in life(name, 2)))
         assert lifecycle("store", "import", path, "--to", url)[0] == 0
@@ -597,10 +601,10 @@ class TestPasswords:
         (tmp_path / "empty").touch()
         for url in LEAKY:
             status, out, err = lifecycle(*with_url(arguments, url), cwd=tmp_path)
-            assert (status in (2, 3) or url.startswith("sqlite"), out) == (True, "")
-            assert err.startswith("lifecycle: ")
-            assert CANARY not in err
-            assert CANARY[:6] not in err
+            assert CANARY[:6] not in out + err
+            if not url.startswith("sqlite:///"):  # whether its driver heeds such an option depends on the version
+                assert (status in (2, 3), out) == (True, "")
+                assert err.startswith("lifecycle: ")
 
     @pytest.mark.parametrize(
         "arguments",
