@@ -84,8 +84,8 @@ class Store(Protocol):
         """
         Append records of any number of streams, as they are: all of them, durably, or none.
 
-        Each has to be the next of its stream, or a repeat of a record with its event id. They are held in memory, so
-        give a long log in parts; what was imported before is a repeat when it comes again.
+        Each has to be the next of its stream, or a repeat of the record that has its event id and its version. They are
+        held in memory, so give a long log in parts; what was imported before is a repeat when it comes again.
 
         Args:
             records: The records, with their versions, event ids and times.

@@ -283,6 +283,8 @@ class Request(NamedTuple):
     """The version of the stream that they follow."""
     given_ids: bool
     """Whether the caller gave the ids: only then a repeat may be among them."""
+    placed: bool = False
+    """Whether the events have their versions already: then a repeat has to be of the same version, too."""
 
 
 _new_item: Callable[[tuple[Any, ...]], Item] = partial(tuple.__new__, Item)  # in half the time
@@ -341,7 +343,7 @@ def request(
 
 def requests(records: Sequence[Record]) -> list[Request]:
     """Records as requests to append them: one for each run of records that follow one another in one stream."""
-    found: list[Request] = []
+    runs: list[tuple[Request, list[Item]]] = []
     for record in records:
         check_type("record", record, Record)
         one = request(
@@ -349,16 +351,12 @@ def requests(records: Sequence[Record]) -> list[Request]:
         )
         if record.version < 1:
             raise _broken(one.items[0], None, "L3", f"version {record.version} is no place in a stream")
-        last = found[-1] if found else None
-        if (
-            last is not None
-            and last.stream == one.stream
-            and last.expected_version + len(last.items) == one.expected_version
-        ):
-            found[-1] = last._replace(items=last.items + one.items)
+        last, items = runs[-1] if runs else (None, [])
+        if last is not None and (last.stream, last.expected_version + len(items)) == (one.stream, one.expected_version):
+            items += one.items
         else:
-            found.append(one)
-    return found
+            runs.append((one, [*one.items]))
+    return [one._replace(items=tuple(items), placed=True) for one, items in runs]
 
 
 def _recorded(time: datetime) -> tuple[datetime, str]:
@@ -439,9 +437,15 @@ def judge(
     fresh: Sequence[Item] = items
     if found.given_ids or known:
         fresh = _fresh(found, known, repeats, batch, steps)
-    # What is stored of this very call moves it on: the rest then follows, as if it had been one append.
+    # What is stored of this very call moves it on: the rest then follows, as if it had been one append. So what is
+    # stored has to be its beginning, and the end of the stream.
     if (fresh or not items) and found.expected_version + len(repeats) != version:
         raise VersionConflict(stream, found.expected_version, version)
+    if fresh and repeats:
+        beginning = [*dict.fromkeys(item.event_id for item in items)][: len(repeats)]
+        versions = [record.version for record in repeats.values()]
+        if beginning != [*repeats] or versions != [*range(found.expected_version + 1, version + 1)]:
+            raise VersionConflict(stream, found.expected_version, version)
     if not fresh:
         return [], None, tuple([repeats[item.event_id] for item in items])
     first = fresh[0]
@@ -474,18 +478,20 @@ def _fresh(
 ) -> list[Item]:
     """What of a request is new; the records of what is not go to *repeats*."""
     fresh: dict[str, Item] = {}
-    for item in found.items:
+    for version, item in enumerate(found.items, found.expected_version + 1):
         row, earlier = known.get(item.event_id), fresh.get(item.event_id)
         if row is not None:
             if not _same(row, item, steps):
                 raise _broken(item, batch, "L4", f"event id {item.event_id!r} came before, with other content")
+            if found.placed and row.version != version:
+                raise _broken(item, batch, "L4", f"event id {item.event_id!r} came before, as version {row.version}")
             recorded_at = wire.recorded_time(row.recorded_at)
             repeats[item.event_id] = _new_record(
                 found.stream, row.version, item.event, item.event_id, recorded_at, None
             )
         elif earlier is None:
             fresh[item.event_id] = item
-        elif (earlier.type, earlier.data) != (item.type, item.data):
+        elif found.placed or (earlier.type, earlier.data) != (item.type, item.data):
             raise _broken(item, batch, "L4", f"event id {item.event_id!r} came before, with other content")
     return [*fresh.values()]
 

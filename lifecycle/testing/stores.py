@@ -161,6 +161,12 @@ def check_repeats(make_store: MakeStore) -> None:
             _refused(lc.VersionConflict, lambda: store.append("b", life[:1], expected_version=0))
             _refused(lc.IllegalTransition, lambda: store.append("b", life[:1], expected_version=3))
             _refused(lc.VersionConflict, lambda: store.append("b", life[2:4], expected_version=3, event_ids=["3", "4"]))
+            # What is known is no beginning of the call, or not the end of the stream: it was not stored in part.
+            for events, given in (([life[3], life[2]], ["4", "3"]), ([life[0], life[3]], ["1", "4"])):
+                _refused(
+                    lc.VersionConflict,
+                    lambda: store.append("b", events, expected_version=2, event_ids=given),  # noqa: B023 -- at once
+                )
         # What was stored of a call moves it on, and a repeat within a call is none the worse.
         more = store.append("b", [life[2], life[3], life[3]], expected_version=2, event_ids=["3", "4", "4"])
         _same("the versions", [record.version for record in more], [3, 4, 4])
@@ -331,6 +337,11 @@ def check_importing(make_store: MakeStore) -> None:
             _refused(lc.RuleBroken, lambda: store.import_records([no_place]))
             other = lc.Record("a", 1, _created("a"), "a-2", _NOON)
             _refused(lc.RuleBroken, lambda: store.import_records([created, other]))
+            counts = lc.CountsUpdated(lc.RequestCounts(3))
+            again = [lc.Record("c", version, counts, "again", _NOON) for version in (2, 3)]
+            _refused(lc.RuleBroken, lambda: store.import_records([created, *again]))
+            elsewhere = lc.Record("b", 7, _life("b")[5], "b-6", _NOON)
+            _refused(lc.RuleBroken, lambda: store.import_records([created, elsewhere]))
             _refused(TypeError, lambda: store.import_records(cast(Any, [created, _created("c")])))
 
 
