@@ -584,7 +584,7 @@ class SQLite(Database):
         [(pages,)], [(free,)] = (_run(connection, f"PRAGMA {name}") for name in ("page_count", "freelist_count"))
         if not found and pages > free + 1:
             raise StoreError(f"{self.name}: the file is damaged: it has {pages} pages, and nothing that they are for")
-        return {name for kind, name in found if kind == "table" and str(name).startswith("lifecycle_")}
+        return {name for kind, name in found if kind == "table"} & {*_TABLES.tables}
 
     def lost(self, connection: sa.Connection) -> bool:  # noqa: ARG002 -- it asks nothing
         """Never: a file does not go away."""
@@ -623,8 +623,8 @@ class SQLite(Database):
         messages = [message for (message,) in _run(connection, "PRAGMA integrity_check")]
         damage = [Damage(f"SQLite: {message}") for message in messages if message != "ok"]
         expected = {statement for schema in self.schemas for statement in _statements_of(schema)}
-        found = _run(connection, "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE TABLE lifecycle_%'")
-        if {sql for (sql,) in found} != expected:
+        found = _run(connection, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+        if {sql for name, sql in found if name in _TABLES.tables} != expected:
             damage.append(Damage("its tables are not defined as they were"))
         return damage
 

@@ -115,7 +115,7 @@ class TestFilesOfAllSorts:
         assert path.read_bytes() == before
 
     def test_a_store_shares_a_file_with_other_tables(self, url: str) -> None:
-        run(url, "CREATE TABLE mine (x)", "INSERT INTO mine VALUES (7)")
+        run(url, "CREATE TABLE mine (x)", "INSERT INTO mine VALUES (7)", "CREATE TABLE lifecycle_notes (x)")
         fill(url)
         assert run(url, "SELECT x FROM mine") == [(7,)]
         assert damage(url) == []
