@@ -184,8 +184,9 @@ class _Base:
                 f"no store on {dialect.name} with {dialect.driver}: there are SQLite and PostgreSQL (psycopg)"
             )
         self._database = kind(self.url, timeout, profile, upcasts, joined=connection is not None)
-        # UnicodeDecodeError: so sqlite3 fails to say what is wrong with a damaged schema.
-        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown, UnicodeDecodeError)
+        # UnicodeDecodeError: so sqlite3 fails to say what is wrong with a damaged schema; OverflowError: so it refuses a
+        # number over 2^63-1, which follows one in a damaged row.
+        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown, UnicodeDecodeError, OverflowError)
 
     def _opened(self, connection: sa.Connection) -> None:
         """Make a connection ready for work."""
@@ -200,8 +201,10 @@ class _Base:
             raise StoreError(f"{self.url}: the store is closed")
 
     def _may_pass(self, connection: sa.Connection | None) -> bool:
-        """Whether a failure is one of the connection, so that another may do better."""
-        return self._ready and (connection is None or self._database.lost(connection))
+        """Whether a failure is one of the connection, so that another may do better; the caller's we cannot replace."""
+        if self._database.joined or not self._ready:
+            return False
+        return connection is None or self._database.lost(connection)
 
     def _failures(self) -> _Failures:
         return _Failures(self._database, self._secrets)

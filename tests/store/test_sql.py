@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import traceback
@@ -198,6 +199,16 @@ class TestTheCallersConnection:
                 store.head("a")
             assert not raised.value.unknown
             assert raised.value.__cause__ is not None
+
+    def test_one_that_was_closed_is_an_error_of_ours_and_not_tried_again(self, url: str) -> None:
+        fill(url)
+        with engine_of(url).connect() as connection:
+            store = SQLStore(connection=connection)
+            assert store.head("a").version == 3
+        store._database.waits = (math.inf,)  # it would be waited for
+        for call in (lambda: store.read("a"), lambda: store.append("a", [REPEATED], expected_version=3)):
+            with pytest.raises(lc.StoreError, match="closed"):
+                call()
 
     def test_under_asyncio_it_is_the_same(self, url: str) -> None:
         async def go() -> None:
