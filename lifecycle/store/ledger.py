@@ -392,6 +392,16 @@ def number(name: str, value: object) -> int:
     return min(max(value, 0), wire.LARGEST_NUMBER)
 
 
+def seconds(name: str, value: object, most: float) -> float:
+    """How long to wait, as a caller said, cut to what whoever waits can count."""
+    if type(value) not in (int, float):
+        raise TypeError(f"{name}: expected seconds, got {quoted(value)}")
+    given = cast(float, value)
+    if given != given:  # noqa: PLR0124 -- so is NaN alone
+        raise ValueError(f"{name}: expected seconds, got {given}")
+    return min(max(given, 0.0), most)
+
+
 def plain(name: str, value: str) -> str:
     """A text that a caller gave, as a plain string: drivers have ideas of their own about subclasses."""
     check_type(name, value, str)

@@ -33,6 +33,7 @@ from lifecycle.store.ledger import (
     record_of,
     request,
     requests,
+    seconds,
     verified,
     without_data,
 )
@@ -144,7 +145,9 @@ class MemoryStore:
 
     def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, Record]]:
         """See `lifecycle.store.Store.follow`."""
-        return self._rest(number("after", after), timeout)
+        return self._rest(
+            number("after", after), None if timeout is None else seconds("timeout", timeout, threading.TIMEOUT_MAX)
+        )
 
     def _rest(self, place: int, timeout: float | None) -> Iterator[tuple[int, Record]]:
         while True:

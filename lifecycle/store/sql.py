@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
         f"pip install 'lifecycle[sql]' (in a checkout: pip install '.[sql]'); {error}",
         name=error.name,
     ) from None
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -38,7 +38,19 @@ from lifecycle.events import Event, Record
 from lifecycle.folding import check_type
 from lifecycle.rules import LAWS, Profile
 from lifecycle.store.databases import PAGE, Database, Postgres, SQLite, Unknown, notifications
-from lifecycle.store.ledger import UPCASTS, Damage, Head, HeadRow, Upcasts, head_of, number, plain, request, requests
+from lifecycle.store.ledger import (
+    UPCASTS,
+    Damage,
+    Head,
+    HeadRow,
+    Upcasts,
+    head_of,
+    number,
+    plain,
+    request,
+    requests,
+    seconds,
+)
 from lifecycle.wire import LARGEST_NUMBER
 
 T = TypeVar("T")
@@ -52,6 +64,7 @@ def _parsed(url: str | sa.URL, *, asynchronous: bool) -> sa.URL:
         found = sa.make_url(url)
         if "@" in (found.host or ""):
             raise ValueError  # noqa: TRY301 -- a password with an @ that is not encoded: a part of it is the host's
+        str(found)  # with a lone surrogate it cannot be told
     except (ArgumentError, ValueError):
         # Not what it says: it may have the password in it, and so may its cause.
         raise StoreError(
@@ -134,6 +147,10 @@ _DATABASES: Mapping[tuple[str, str], type[SQLite] | type[Postgres]] = {
 }
 
 
+_LONGEST_TIMEOUT = 2_000_000.0
+"""Both databases count milliseconds in 32 bits."""
+
+
 class _Base:
     """What both stores have, and all that they do without waiting."""
 
@@ -154,6 +171,7 @@ class _Base:
         create: bool,
     ) -> None:
         check_type("profile", profile, Profile)
+        timeout = seconds("timeout", timeout, _LONGEST_TIMEOUT)
         if (url is None) is (connection is None):
             raise TypeError("url, connection: expected one of them, and no more")
         self.profile = profile
@@ -184,9 +202,10 @@ class _Base:
                 f"no store on {dialect.name} with {dialect.driver}: there are SQLite and PostgreSQL (psycopg)"
             )
         self._database = kind(self.url, timeout, profile, upcasts, joined=connection is not None)
-        # UnicodeDecodeError: so sqlite3 fails to say what is wrong with a damaged schema; OverflowError: so it refuses a
-        # number over 2^63-1, which follows one in a damaged row.
-        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown, UnicodeDecodeError, OverflowError)
+        # UnicodeError: so sqlite3 fails to say what is wrong with a damaged schema, and psycopg to write what the
+        # encoding of the caller's connection has not; OverflowError: so sqlite3 refuses a number over 2^63-1, which
+        # follows one in a damaged row.
+        self._foreign = (SQLAlchemyError, dialect.loaded_dbapi.Error, Unknown, UnicodeError, OverflowError)
 
     def _opened(self, connection: sa.Connection) -> None:
         """Make a connection ready for work."""
@@ -272,7 +291,11 @@ def _engine(url: sa.URL, make_engine: Callable[..., Any], timeout: float) -> Any
     options: dict[str, Any] = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT", "hide_parameters": True}
     sqlite_url = url.get_backend_name() == "sqlite"
     if sqlite_url:
+        if "\0" in (url.database or ""):
+            raise StoreError("the path of the store has a NUL in it; no file has")
         options["connect_args"] = {"timeout": timeout, "check_same_thread": False}
+    else:
+        options["connect_args"] = {"client_encoding": "utf8"}  # whatever the server's is, or the environment says
     try:
         return make_engine(url, **options)
     except ModuleNotFoundError as error:
@@ -281,6 +304,11 @@ def _engine(url: sa.URL, make_engine: Callable[..., Any], timeout: float) -> Any
             f"this store needs the extra: pip install 'lifecycle[{extra}]' "
             f"(in a checkout: pip install '.[{extra}]'); {error}",
             name=error.name,
+        ) from None
+    except (ArgumentError, ValueError, SAWarning):  # a warning, where warnings are errors
+        # Not what it says: what is taken for an option may be a part of the password.
+        raise StoreError(
+            "the URL of the store has an option that the database does not know, or in a wrong form"
         ) from None
 
 
@@ -528,7 +556,7 @@ class _Pages:
 
 
 def _deadline(timeout: float | None) -> float:
-    return math.inf if timeout is None else time.monotonic() + timeout
+    return math.inf if timeout is None else time.monotonic() + seconds("timeout", timeout, math.inf)
 
 
 class AsyncSQLStore(_Base):

@@ -1,7 +1,9 @@
 """The store in memory, and what is judged for every store before it is written."""
 
+import math
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
@@ -195,3 +197,21 @@ def run(work: Any) -> Any:
     except StopIteration as done:
         return done.value
     raise AssertionError
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400])
+def test_a_follower_may_wait_longer_than_a_lock_can(timeout: float) -> None:
+    store = MemoryStore()
+    with ThreadPoolExecutor(1) as pool:
+        following = store.follow(timeout=timeout)
+        waiting = pool.submit(next, following)
+        store.append("a", [created("a")], expected_version=0)
+        assert waiting.result()[0] == 1
+
+
+def test_a_follower_is_told_how_long_to_wait_in_seconds() -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        MemoryStore().follow(timeout=math.nan)
+    with pytest.raises(TypeError, match="timeout"):
+        MemoryStore().follow(timeout="1")  # type: ignore[arg-type] # wrong on purpose
+    assert list(MemoryStore().follow(timeout=-1)) == []

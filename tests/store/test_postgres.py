@@ -14,7 +14,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle.store.sql import AsyncSQLStore, SQLStore
-from tests.store.databases import REPEATED, created, damage, fill, run
+from tests.store.databases import REPEATED, created, damage, engine_of, fill, run
 from tests.store.postgres import Server
 
 ONCE = """
@@ -322,3 +322,34 @@ class TestOtherWriters:
         assert errors == []
         with SQLStore(postgres_url) as store:
             assert [head.stream for head in store.streams()] == list("abcd")
+
+
+class TestEncodings:
+    """A database of another encoding holds what it can, and says what it cannot."""
+
+    def test_one_that_knows_no_encoding_holds_all(self, postgres_server: Server) -> None:
+        with database_in(postgres_server, "SQL_ASCII") as url, SQLStore(url) as store:
+            records = store.append("é\U0001f600", [created("é\U0001f600")], expected_version=0)
+            assert store.read("é\U0001f600") == records
+            assert list(store.verify()) == []
+
+    def test_one_that_has_fewer_characters_refuses_the_others(self, postgres_server: Server) -> None:
+        with database_in(postgres_server, "LATIN1") as url:
+            with SQLStore(url) as store:
+                store.append("é", [created("é")], expected_version=0)
+                with pytest.raises(lc.StoreError):
+                    store.append("\U0001f600", [created("\U0001f600")], expected_version=0)
+                assert [head.stream for head in store.streams()] == ["é"]
+                assert list(store.verify()) == []
+            with engine_of(url).connect() as connection:
+                theirs = SQLStore(connection=connection)  # the encoding of the caller's connection is the server's
+                with pytest.raises(lc.StoreError):
+                    theirs.head("\U0001f600")
+
+
+@contextlib.contextmanager
+def database_in(server: Server, encoding: str) -> Iterator[str]:
+    name = f"test_{encoding.lower()}"
+    server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    yield server.url().replace("/postgres?", f"/{name}?")
+    server.execute(f"DROP DATABASE {name}")

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,40 @@ class TestURLs:
         with pytest.raises(lc.StoreError, match="cannot be read") as raised:
             SQLStore(url)
         assert "secret" not in everything_said(raised.value)
+
+    @pytest.mark.parametrize("kind", [SQLStore, AsyncSQLStore])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "sqlite:///x?timeout=secret",
+            "sqlite:///x?uri=secret",
+            "sqlite:///x?option=secret",
+            "postgresql://user@/db?port=secret",
+            "sqlite:///secret\0",
+            "sqlite:///secret\ud800",
+        ],
+    )
+    def test_options_and_paths_that_cannot_be_are_refused(
+        self, kind: Any, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(lc.StoreError) as raised:
+            kind(url)
+        assert "secret" not in everything_said(raised.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("timeout", [None, "1", True])
+    def test_a_timeout_that_is_no_number_is_a_type_error(self, timeout: Any, sqlite_url: str) -> None:
+        for url in (sqlite_url, "postgresql://user@/db"):
+            with pytest.raises(TypeError, match="timeout"):
+                AsyncSQLStore(url, timeout=timeout)
+
+    def test_a_timeout_is_as_long_as_a_database_can_wait(self, url: str) -> None:
+        with pytest.raises(ValueError, match="timeout"):
+            SQLStore(url, timeout=math.nan)
+        for timeout in (math.inf, 1e300, 10**400, -1, 0):
+            with SQLStore(url, timeout=timeout) as store:
+                store.append(str(timeout)[:9], [created(str(timeout)[:9])], expected_version=0)
 
     @pytest.mark.parametrize(
         "url",
@@ -206,9 +241,10 @@ class TestTheCallersConnection:
             store = SQLStore(connection=connection)
             assert store.head("a").version == 3
         store._database.waits = (math.inf,)  # it would be waited for
-        for call in (lambda: store.read("a"), lambda: store.append("a", [REPEATED], expected_version=3)):
-            with pytest.raises(lc.StoreError, match="closed"):
-                call()
+        with pytest.raises(lc.StoreError, match="closed"):
+            store.read("a")
+        with pytest.raises(lc.StoreError, match="closed"):
+            store.append("a", [REPEATED], expected_version=3)
 
     def test_under_asyncio_it_is_the_same(self, url: str) -> None:
         async def go() -> None:

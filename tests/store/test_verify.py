@@ -212,7 +212,7 @@ def test_a_row_that_cannot_be_read_is_an_error_that_names_it(url: str) -> None:
 
 def test_no_event_follows_one_at_the_last_position_there_can_be(url: str) -> None:
     fill(url)
-    run(url, f"UPDATE lifecycle_events SET position = {2**63 - 1} WHERE position = 9")
+    run(url, "UPDATE lifecycle_events SET position = 9223372036854775807 WHERE position = 9")
     with SQLStore(url) as store:
         with pytest.raises(lc.StoreError):
             store.append("a", [REPEATED], expected_version=3)
