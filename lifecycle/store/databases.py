@@ -463,10 +463,10 @@ class Database(ABC):
     def forget(self, connection: sa.Connection, stream: str) -> None:
         """Erase the data of a stream."""
 
-        def work() -> bool:
+        def work() -> None:
             if not forgettable(self.head(connection, stream)):
                 self.confirm(connection)
-                return False
+                return
             version = 0
             while rows := self.sql.rows(connection, stream=stream, version=version, size=PAGE):
                 for row in map(Row._make, rows):
@@ -478,9 +478,9 @@ class Database(ABC):
                     continue
                 break
             self.sql.erase_batch(connection, name=stream)
-            return True
 
-        if self.transact(connection, work) and not self.joined:
+        self.transact(connection, work)
+        if not self.joined:
             self.forgotten(connection)
 
     def verify(self, connection: sa.Connection) -> Iterator[Damage]:
@@ -615,8 +615,11 @@ class SQLite(Database):
 
     def forgotten(self, connection: sa.Connection) -> None:
         """As in `Database`."""
-        # The log has the old pages still. If a reader is in the way, a later checkpoint takes them.
+        # The log has the old pages still. While this waits for readers all writers wait, so it does not wait for long:
+        # to forget again, when no reader is in the way, does it then.
+        _run(connection, f"PRAGMA busy_timeout = {round(min(self.timeout, 0.2) * 1000)}")
         _run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+        _run(connection, f"PRAGMA busy_timeout = {round(self.timeout * 1000)}")
 
     def damage(self, connection: sa.Connection) -> list[Damage]:
         """As in `Database`."""
