@@ -1,7 +1,7 @@
 """A store in memory: for tests, and for what need not last."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -143,13 +143,13 @@ class MemoryStore:
         left = None if limit is None else number("limit", limit)
         return islice(self._rest(number("after", after), 0), left)
 
-    def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, Record]]:
+    def follow(self, *, after: int = 0, timeout: float | None = None) -> Generator[tuple[int, Record], None, None]:
         """See `lifecycle.store.Store.follow`."""
         return self._rest(
             number("after", after), None if timeout is None else seconds("timeout", timeout, threading.TIMEOUT_MAX)
         )
 
-    def _rest(self, place: int, timeout: float | None) -> Iterator[tuple[int, Record]]:
+    def _rest(self, place: int, timeout: float | None) -> Generator[tuple[int, Record], None, None]:
         while True:
             with self._changed:
                 if not self._changed.wait_for(partial(self._has, place), timeout):

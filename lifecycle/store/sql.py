@@ -14,7 +14,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -397,7 +397,7 @@ class SQLStore(_Base):
         while pages.size:
             yield from pages.take(self._call(self._page(pages.position, pages.size)))
 
-    def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, Record]]:
+    def follow(self, *, after: int = 0, timeout: float | None = None) -> Generator[tuple[int, Record], None, None]:
         """See `lifecycle.store.Store.follow`."""
         self._check_following()
         pages = _Pages(after, None)
@@ -644,7 +644,7 @@ class AsyncSQLStore(_Base):
         *,
         after: int = 0,
         timeout: float | None = None,  # noqa: ASYNC109 -- how long a record may fail to come, not how long this takes
-    ) -> AsyncIterator[tuple[int, Record]]:
+    ) -> AsyncGenerator[tuple[int, Record], None]:
         """See `lifecycle.store.Store.follow`."""
         self._check_following()
         pages = _Pages(after, None)

@@ -263,7 +263,7 @@ def check_following(make_store: MakeStore) -> None:
     with _opened(make_store) as store:
         _same("what comes of nothing", list(store.follow(timeout=0)), [])
         store.append("b", _life()[:2], expected_version=0)
-        following: Any = store.follow(after=1, timeout=60)
+        following = store.follow(after=1, timeout=60)
         _same("what was there", next(following, (None,))[0], 2)
         store.append("b", _life()[2:4], expected_version=2)
         came = [next(following, None), next(following, None)]
@@ -548,7 +548,7 @@ def _while_waiting(store: Store, following: Any, stream: str, events: Sequence[l
 
 
 async def _awaited(store: AsyncStore, stream: str, events: Sequence[lc.Event], version: int) -> Any:
-    following: Any = store.follow(after=version, timeout=60)
+    following = store.follow(after=version, timeout=60)
     waiting = asyncio.create_task(anext(following))
     await asyncio.sleep(0)  # so that it begins
     await store.append(stream, events, expected_version=version)

@@ -1,7 +1,7 @@
 """The checks of stores find what is wrong: for each promise, stores that break it; and the check of older schemas."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,12 @@ class NotSorted(Forwarding):
 
 
 class NeverMore(Forwarding):
-    def follow(self, *, after: int = 0, timeout: float | None = None) -> Iterator[tuple[int, lc.Record]]:  # noqa: ARG002 -- the mistake
+    def follow(
+        self,
+        *,
+        after: int = 0,
+        timeout: float | None = None,  # noqa: ARG002 -- the mistake
+    ) -> Generator[tuple[int, lc.Record], None, None]:
         return super().follow(after=after, timeout=0)
 
 

@@ -214,7 +214,7 @@ class TestFollowing:
     def test_a_follower_is_notified(self, postgres_url: str) -> None:
         with SQLStore(postgres_url) as reader, SQLStore(postgres_url) as writer:
             reader._database.poll = 60  # so that nothing but a notification can be in time
-            following: Any = reader.follow(timeout=20)
+            following = reader.follow(timeout=20)
             writer.append("a", [created("a")], expected_version=0)
             assert next(following)[0] == 1
             for version in range(1, 4):
@@ -229,7 +229,7 @@ class TestFollowing:
     def test_so_is_one_under_asyncio(self, postgres_url: str) -> None:
         async def work(reader: AsyncSQLStore) -> None:
             reader._database.poll = 60
-            following: Any = reader.follow(timeout=20)
+            following = reader.follow(timeout=20)
             with SQLStore(postgres_url) as writer:
                 writer.append("a", [created("a")], expected_version=0)
                 assert (await anext(following))[0] == 1
