@@ -191,7 +191,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks side by side with their peers."""
     _install_wheel(session, *_group("bench"))
-    _outside(session, "benchmarks")
+    _outside(session, "benchmarks", "tests")  # of the tests, the server that they start
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         if "__main__" in script.read_text(encoding="utf-8"):  # the others are what the scripts share
             session.run("python", "-m", f"benchmarks.{script.stem}", *session.posargs)
