@@ -89,8 +89,8 @@ class TestDurability:
             assert not any(b"secret.example" in file.read_bytes() for file in path.parent.iterdir())
 
     def test_forgetting_does_not_make_writers_wait_for_a_reader(self, url: str, path: Path) -> None:
-        secret = "https://secret.example/"
-        events: list[lc.Event] = [created("a"), lc.Ended(T, lc.RequestCounts(0, 4), secret), lc.Deleted(T)]
+        told = "https://secret.example/"
+        events: list[lc.Event] = [created("a"), lc.Ended(T, lc.RequestCounts(0, 4), told), lc.Deleted(T)]
         with SQLStore(url, timeout=600) as store, closing(sqlite3.connect(path, isolation_level=None)) as reader:
             store.append("a", events, expected_version=0)
             reader.execute("BEGIN")
@@ -98,10 +98,10 @@ class TestDurability:
             store.append("b", [created("b")], expected_version=0)  # so that the reader is behind
             store.forget("a")
             assert asked(store, "busy_timeout") == 600_000
-            assert any(b"secret.example" in file.read_bytes() for file in path.parent.iterdir())
+            assert any(b"told.example" in file.read_bytes() for file in path.parent.iterdir())
             reader.execute("COMMIT")
             store.forget("a")
-            assert not any(b"secret.example" in file.read_bytes() for file in path.parent.iterdir())
+            assert not any(b"told.example" in file.read_bytes() for file in path.parent.iterdir())
 
 
 @contextmanager
