@@ -150,7 +150,7 @@ def mutants(module: str) -> tuple[list[Mutant], int]:
     """All mutants of a module, no two alike; and how many more fell away as alike, as no Python, or as annotations."""
     source = source_of(module)
     made: Iterator[Mutant] = (
-        Mutant(module, name, PREDICATE if name.startswith("Rule ") else "ours", text)
+        Mutant(module, name, PREDICATE if name.startswith("Rule ") else "code", text)
         for name, text in mutants_of_code(source)
     )
     found: dict[str, Mutant] = {}
