@@ -117,6 +117,10 @@ class _Import:
                     self.left_out += len(part) - 1 - len(rest)
                     part, size = rest, len(rest)
                     continue
+            except StoreError as error:
+                if not error.unknown:  # else the store has these records, or it has not
+                    self.stopped = ":".join(map(str, part[0].place or ()))
+                raise
             else:
                 self.new += new
                 self.known += size - new

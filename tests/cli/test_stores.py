@@ -1,6 +1,7 @@
 """Stores on the command line: `lifecycle store`, and the commands that read a store as they read a log."""
 
 import json
+import random
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,16 @@ class TestImport:
         assert len(events_of(url)) == 100
         expected = f"{url}: 120 events: 20 new, 100 already there\n"
         assert lifecycle("store", "import", str(night), "--to", url)[1] == expected
+
+    def test_where_nobody_knows_whether_it_was_stored_nothing_else_is_said(
+        self, night: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lose(*_: object) -> int:
+            raise lc.StoreError("the answer was lost", unknown=True)
+
+        monkeypatch.setattr(SQLStore, "import_records", lose)
+        expected = (3, f"{url}: 0 events: 0 new, 0 already there\n", "lifecycle: the answer was lost\n")
+        assert lifecycle("store", "import", str(night), "--to", url) == expected
 
     def test_several_logs_are_one_and_a_store_may_be_among_them(self, full: str, tmp_path: Path) -> None:
         more = written(tmp_path / "more.jsonl", *life("more", 2))
@@ -767,6 +778,19 @@ class TestPostgres:
                 assert (status, out, err.count("\n"), said in err) == (3, "", 1, True), err
                 assert CANARY not in err
         assert [*tmp_path.iterdir()] == []
+
+    def test_what_the_server_refuses_is_told_with_where_the_import_stands(
+        self, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stores, "PART", 2)
+        long = "".join(random.Random(1).choices("0123456789abcdef", k=100_000))  # no index can hold it
+        path = written(tmp_path / "a.jsonl", *life("a", 3), record(long, 1), record("b", 1))
+        status, out, err = lifecycle("store", "import", path, "--to", postgres_url)
+        assert (status, err.count("\n"), "index row" in err) == (3, 1, True)
+        assert out.endswith(
+            f": 2 events: 2 new, 0 already there; stopped at {path}:3, nothing from there on is imported\n"
+        )
+        assert events_of(postgres_url) == life("a", 2)
 
     def test_reading_makes_no_store(self, postgres_server: Any, postgres_url: str) -> None:
         lifecycle("audit", postgres_url)
