@@ -580,8 +580,9 @@ class SQLite(Database):
 
     def tables(self, connection: sa.Connection) -> set[str]:
         """As in `Database`."""
-        found = _run(connection, "SELECT type, name FROM sqlite_master")
+        # The tables come last: another may be making them just now, and then there are pages and no tables yet.
         [(pages,)], [(free,)] = (_run(connection, f"PRAGMA {name}") for name in ("page_count", "freelist_count"))
+        found = _run(connection, "SELECT type, name FROM sqlite_master")
         if not found and pages > free + 1:
             raise StoreError(f"{self.name}: the file is damaged: it has {pages} pages, and nothing that they are for")
         return {name for kind, name in found if kind == "table"} & {*_TABLES.tables}

@@ -1,5 +1,6 @@
 """Eight writers on one stream, and a reader behind them."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import lifecycle as lc
-from lifecycle.store import MemoryStore, Store
+from lifecycle.store import MemoryStore, Store, databases
 from lifecycle.store.sql import SQLStore
 from tests.store.faults.scale import Tell, event, tries
 from tests.store.faults.writers import Attempt, contradictions
@@ -104,6 +105,24 @@ def test_whoever_opens_a_store_that_another_is_making_leaves_it_as_it_is(
         opening.result().close()
         assert connection.execute(made).all() == before
     engine.dispose()
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_a_store_that_another_makes_while_it_is_opened_is_whole(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, run, statements = f"sqlite:///{tmp_path / 'night.db'}", databases._run, itertools.count()
+
+    def interrupted(connection: sa.Connection, text: str, values: Any = ()) -> list[Any]:
+        driver: Any = connection.connection.driver_connection
+        number, begun = next(statements), driver.in_transaction
+        if number == moment and not begun:
+            SQLStore(url).close()
+        return run(connection, text, values)
+
+    monkeypatch.setattr(databases, "_run", interrupted)
+    with SQLStore(url) as store:
+        assert list(store.verify()) == []
 
 
 class TestTheModel:
