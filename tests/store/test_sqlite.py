@@ -98,10 +98,10 @@ class TestDurability:
             store.append("b", [created("b")], expected_version=0)  # so that the reader is behind
             store.forget("a")
             assert asked(store, "busy_timeout") == 600_000
-            assert any(b"told.example" in file.read_bytes() for file in path.parent.iterdir())
+            assert any(b"secret.example" in file.read_bytes() for file in path.parent.iterdir())
             reader.execute("COMMIT")
             store.forget("a")
-            assert not any(b"told.example" in file.read_bytes() for file in path.parent.iterdir())
+            assert not any(b"secret.example" in file.read_bytes() for file in path.parent.iterdir())
 
 
 @contextmanager

@@ -107,6 +107,6 @@ def test_a_reader_of_writers_without_the_lock_misses_some(
     postgres_server.execute(f"CREATE SEQUENCE {schema}.positions INCREMENT 10")
     lock = Guard(monkeypatch, r"pg_advisory_xact_lock\(", "concat(")
     last = Guard(monkeypatch, r"\(SELECT max\(lifecycle_events\.position\)[^)]*\)", "nextval('positions')")
-    tally = followed(postgres_url)
+    missed = any(followed(postgres_url)["missed"] for _ in range(10))  # as a rule the first time
     assert min(lock.met, last.met) > 0
-    assert tally["missed"] > 0
+    assert missed
