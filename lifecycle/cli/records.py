@@ -59,14 +59,12 @@ def open_store(url: str, *, profile: Profile = LAWS, create: bool = False) -> "S
         from lifecycle.store.sql import SQLStore
 
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Query string argument")
+            warnings.filterwarnings("error", "Query string argument")  # so that the store refuses what nobody knows
             return SQLStore(url, profile=profile, create=create)
     except ImportError as error:  # no ModuleNotFoundError if it is a library of the system that psycopg misses
         extra = "sql" if url.lower().lstrip().startswith("sqlite") else "postgres"
         reason = str(error).partition("\n")[0]
         raise StoreError(f"this store needs more: pip install 'lifecycle[{extra}]' ({reason})") from error
-    except (TypeError, ValueError, Warning) as error:  # so an option that a driver does not know is told
-        raise StoreError(f"{url}: an option of the URL cannot be used: {error}") from None
 
 
 def check_paths(paths: Sequence[str]) -> int | None:
