@@ -441,7 +441,8 @@ class Database(ABC):
         """The next records, and the position up to which they go: there are fewer, where some were forgotten."""
         rows = self.sql.page(connection, after=after, size=size)
         found = [(row[0], record_of(row, self.upcasts)) for row in rows if row[5] is not None]
-        return rows[-1][0] if rows else after, found
+        [last] = self._later((after,), rows[-1][:1]) if rows else (after,)
+        return last, found
 
     def head(self, connection: sa.Connection, stream: str) -> Head:
         """Where a stream stands."""
@@ -460,7 +461,10 @@ class Database(ABC):
     def heads(self, connection: sa.Connection, after: str | None) -> list[HeadRow]:
         """The next heads; after None the first."""
         rows = self.sql.heads(connection, start=after or "", size=PAGE)
-        return [HeadRow(*row) for row in rows if row[0] != after]
+        found = [HeadRow(*row) for row in rows if row[0] != after]
+        if found:
+            self._later(() if after is None else (after,), found[-1][:1])
+        return found
 
     def forget(self, connection: sa.Connection, stream: str) -> None:
         """Erase the data of a stream."""
@@ -475,7 +479,7 @@ class Database(ABC):
                     if row.stream != stream:
                         break
                     self.sql.erase(connection, place=row.position, of_data=without_data(row).digest)
-                    version = row.version
+                    [version] = self._later((version,), (row.version,))
                 else:
                     continue
                 break
@@ -504,13 +508,16 @@ class Database(ABC):
         after: str | None = None
         while rows := self.heads(connection, after):
             yield from rows
-            [after] = self._later(() if after is None else (after,), (rows[-1].stream,))
+            after = rows[-1].stream
 
     def _later(self, place: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
-        """Where the next page begins. A damaged index may lead in a circle."""
-        if [*map(type, last)] != [str, int][: len(last)] or tuple(last) <= tuple(place):
-            raise StoreError(f"{self.name}: the store is damaged: an index is in no order")
-        return last
+        """Where the next page begins. A damaged index may lead in a circle, and whoever follows it never comes back."""
+        try:
+            if tuple(last) > tuple(place) and None not in last:
+                return last
+        except TypeError:  # a value of another type
+            pass
+        raise StoreError(f"{self.name}: the store is damaged: an index is in no order; verify says what else is")
 
 
 def _driver(connection: sa.Connection) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import sqlite3
 from hashlib import sha256
+from itertools import islice, permutations
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,32 @@ def test_an_index_that_leads_in_a_circle_is_found(tmp_path: Path, monkeypatch: p
     content[cells : cells + 10] = a + b + e + c + d
     path.write_bytes(content)
     assert any("in no order" in line for line in damage(f"sqlite:///{path}"))
+
+
+@pytest.mark.parametrize("table", ["lifecycle_streams", "lifecycle_events"])
+def test_no_reader_goes_round_in_a_circle(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PAGE", 2)
+    path = tmp_path / "a.db"
+    fill(f"sqlite:///{path}", "abcde", 1)
+    roots = dict(run(f"sqlite:///{path}", "SELECT name, rootpage FROM sqlite_master"))
+    whole, root = path.read_bytes(), roots[table]
+    cells = (root - 1) * 4096 + 8
+    places = [whole[cells + 2 * place :][:2] for place in range(5)]
+    refused = 0
+    for order in permutations(places):
+        path.write_bytes(whole[:cells] + b"".join(order) + whole[cells + 10 :])
+        for left in tmp_path.glob("a.db-*"):
+            left.unlink()
+        with SQLStore(f"sqlite:///{path}") as store:
+            try:
+                found = (
+                    [*islice(store.streams(), 100)] if table == "lifecycle_streams" else [*store.read_all(limit=100)]
+                )
+            except lc.StoreError as error:
+                refused += "in no order" in str(error)
+            else:
+                assert len(found) <= 5
+    assert refused > 0
 
 
 def test_values_of_the_wrong_type_are_no_records() -> None:
