@@ -64,7 +64,7 @@ def _parsed(url: str | sa.URL, *, asynchronous: bool) -> sa.URL:
         found = sa.make_url(url)
         if "@" in (found.host or ""):
             raise ValueError  # noqa: TRY301 -- a password with an @ that is not encoded: a part of it is the host's
-        str(found)  # with a lone surrogate it cannot be told
+        str(found).encode()  # with a lone surrogate it cannot be told
     except (ArgumentError, ValueError):
         # Not what it says: it may have the password in it, and so may its cause.
         raise StoreError(
