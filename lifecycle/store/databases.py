@@ -512,12 +512,10 @@ class Database(ABC):
 
     def _later(self, place: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
         """Where the next page begins. A damaged index may lead in a circle, and whoever follows it never comes back."""
-        try:
-            if tuple(last) > tuple(place) and None not in last:
-                return last
-        except TypeError:  # a value of another type
-            pass
-        raise StoreError(f"{self.name}: the store is damaged: an index is in no order; verify says what else is")
+        kinds = [*map(type, place)] or [str]
+        if [*map(type, last)] != kinds or tuple(last) <= tuple(place):
+            raise StoreError(f"{self.name}: the store is damaged: an index is in no order; verify says what else is")
+        return last
 
 
 def _driver(connection: sa.Connection) -> Any:
