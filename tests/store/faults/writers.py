@@ -37,6 +37,7 @@ class Writers:
         self._stop = threading.Event()
         self._told = threading.Condition()
         self._threads = ThreadPoolExecutor(number)
+        self._opened = threading.Barrier(number + 1)  # no harm is done before: to open a store is tried once
         self.acknowledged: dict[str, lc.Record] = {}
         """By event id."""
         self.refused = 0
@@ -44,6 +45,7 @@ class Writers:
 
     def __enter__(self) -> Self:
         self._running = [self._threads.submit(self._write, writer) for writer in range(self._number)]
+        self._opened.wait(120)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,6 +68,7 @@ class Writers:
     def _write(self, writer: int) -> None:
         rng = random.Random(writer)
         with self._open() as store:
+            self._opened.wait(120)
             number = 0
             while not self._stop.is_set():
                 number += 1
