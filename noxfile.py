@@ -4,8 +4,8 @@ The checks of this project.
 `nox` runs lint, typing, tests, tests_lowest and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
-the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`; under
-coverage `traced`), and each says what it tried.  HYPOTHESIS_PROFILE asks for one profile everywhere.
+the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
+says what it tried.  HYPOTHESIS_PROFILE asks for one profile everywhere.
 The first session that fails ends the run: so what failed is said last (--no-stop-on-first-error goes on).
 Arguments after `--` go on to pytest, to the benchmarks or to the fuzzer: `nox -s tests-3.12 -- -k fold`.
 """
@@ -159,14 +159,13 @@ def tests(session: nox.Session) -> None:
     """Test the installed wheel on every interpreter found; on the oldest, measure branch coverage."""
     found = ", ".join(f"{version} ({executable})" for version, executable in INTERPRETERS.values())
     session.log(f"interpreters found: {found}")
-    coverage = session.python == OLDEST and not session.posargs
     _install_wheel(session, *_group("test"))
     _pytest(
         session,
         f"--ignore={ROOT / 'tests' / 'docs'}",
         str(ROOT / "tests"),
-        profile="ci" if session.python == NEWEST else "traced" if coverage else "brief",
-        coverage=coverage,
+        profile="ci" if session.python == NEWEST else "brief",
+        coverage=session.python == OLDEST and not session.posargs,
     )
 
 

@@ -197,7 +197,7 @@ class Reducer:
             return finding(rule, f"{rule.sentence[:-1]}, but {seen}")
 
         if phase is None and tag != "created":
-            yield but("L1", f"no legal created stands before this {tag}")
+            yield but(*no_arrow(phase, tag))
             return
         place = f"version {version} comes {f'after version {stream.version}' if stream.version else 'first'}"
         if version <= stream.version:
@@ -212,10 +212,7 @@ class Reducer:
             yield but("L3", place)
         following = TRANSITIONS.get((phase, tag))
         if following is None:
-            if tag == "created":
-                yield but("L1", "this is a second created")
-            else:
-                yield but("T1", f"{tag} came when the batch was {phase}")
+            yield but(*no_arrow(phase, tag))
             stream.note(version, mark)
             return
         before = None if phase is None else stream.batch(phase)
@@ -325,6 +322,15 @@ class Reducer:
         batch_id, version, event_id, event, content, _ = entry
         yield from self.add(batch_id, version, event_id, event, content, path, number)
         self.streams[batch_id].said = None
+
+
+def no_arrow(phase: Phase | None, tag: str) -> tuple[str, str]:
+    """Which rule an event breaks in a log that has no arrow from its phase, and what was seen, for people."""
+    if tag == "created":
+        return "L1", "this is a second created"
+    if phase is None:
+        return "L1", f"no legal created stands before this {tag}"
+    return "T1", f"{tag} came when the batch was {phase}"
 
 
 def _content(event: Event) -> int:

@@ -400,7 +400,7 @@ def encode_record(record: Record) -> bytes:
         TypeError: *record* is no record.
     """
     check_type("record", record, Record)
-    found = {
+    found: dict[str, Any] = {
         "specversion": "1.0",
         "id": record.event_id,
         "source": None,
@@ -409,12 +409,15 @@ def encode_record(record: Record) -> bytes:
         "sequence": None,
         "time": stamp(record.recorded_at),
         "datacontenttype": "application/json",
-        "data": _converter(keep_extra=False).unstructure(record.event),
     }
     problems: dict[str, str] = {}
     if not 0 <= record.version <= LARGEST_NUMBER:
         problems["$.sequence"] = _out_of_range(record.version)
     _walk(found, "$", 1, problems)
+    try:
+        found["data"] = msgspec.Raw(encode_event(record.event))
+    except WireError as error:
+        problems |= error.problems
     _raise_if(problems)
     found["source"] = source_of(record.batch_id)
     found["sequence"] = sequence_of(record.version)
@@ -469,12 +472,11 @@ def encode_event(event: Event) -> bytes:
         WireError: The event holds what the wire cannot: a number outside 0 to 2^63-1 or text with a lone surrogate.
         TypeError: *event* is no event.
     """
+    cls: Any = event.__class__
+    if cls not in EVENTS:
+        raise TypeError(f"event: expected one of {', '.join(cls.__name__ for cls in EVENTS)}, got {quoted(event)}")
     try:
-        return _ENCODERS[event.__class__](event)
-    except KeyError:
-        raise TypeError(
-            f"event: expected one of {', '.join(cls.__name__ for cls in EVENTS)}, got {quoted(event)}"
-        ) from None
+        return _encoder(cls)(event)
     except ValueError:  # a number out of range, or text that cannot be in UTF-8
         found = _converter(keep_extra=False).unstructure(event)
         problems: dict[str, str] = {}
@@ -482,6 +484,7 @@ def encode_event(event: Event) -> bytes:
         raise WireError(tuple(problems.items())) from None
 
 
+@cache
 def _encoder(cls: type[Event]) -> Callable[[Any], bytes]:
     """A function from an event of *cls* to its data: one text with gaps, written as source and compiled."""
     shape, values, numbers, lines = [], [], [], ["def encode(event):"]
@@ -511,9 +514,6 @@ def _encoder(cls: type[Event]) -> Callable[[Any], bytes]:
     exec("\n".join(lines), scope)  # noqa: S102 -- the source is made of field names of our own classes
     encode: Callable[[Any], bytes] = scope["encode"]
     return encode
-
-
-_ENCODERS: Mapping[type, Callable[[Any], bytes]] = {cls: _encoder(cls) for cls in EVENTS}
 
 
 # ------------------------------------------------------------------------------------- for reducers: no values built

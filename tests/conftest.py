@@ -1,9 +1,9 @@
 """
 What all tests share: how hard Hypothesis works, and that an installed package is what they test.
 
-The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default), `brief`, `traced` or `nightly`.
-`brief` is for another interpreter where `ci` runs on one: no less is tested, but fewer examples of it, and the smaller
-batches of the oracle.  `traced` has fewer still, for coverage, which makes everything three times as slow.
+The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default), `brief` or `nightly`. `brief` is for
+another interpreter where `ci` runs on one: no less is tested, but fewer examples of it, and the smaller batches of the
+oracle.
 """
 
 import os
@@ -20,7 +20,6 @@ settings.register_profile(
     "ci", derandomize=False, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=50)
-settings.register_profile("traced", settings.get_profile("ci"), max_examples=20)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 settings.load_profile(PROFILE)

@@ -47,7 +47,7 @@ EPOCH = datetime(2025, 1, 29, 14, 24, 59, 570697, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
-NIGHTLY, BRIEF = PROFILE == "nightly", PROFILE in {"brief", "traced"}
+NIGHTLY, BRIEF = PROFILE == "nightly", PROFILE == "brief"
 # Requests in a batch, at most.
 LARGEST = 2 if BRIEF else 4
 LARGEST_IN_PAIRS = 1 if BRIEF else 2

@@ -1272,6 +1272,15 @@ class TestTheDataAlone:
             assert tuple(problems(wire.encode_event, event).items()) == error.problems
             return
         data = wire.encode_event(event)
+        fields = {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
+        plain = {
+            name: value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+            for name, value in fields.items()
+        }
+        counts = plain.get("request_counts")
+        if counts is not None:
+            plain["request_counts"] = {name: getattr(counts, name) for name in COUNTS}
+        assert data == json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
         assert b',"data":' + data + b',"crc32":"' in line
         assert wire.decode_event(wire.type_of(event), data) == event
         assert wire.decode_event(wire.type_of(event), memoryview(data)) == event

@@ -51,6 +51,7 @@ from lifecycle.cli.polls import printable_line
 from lifecycle.cli.records import StoreReading, Until, check_url, open_store, opened
 from lifecycle.lines import STDIN, said
 from lifecycle.machine import allowed
+from lifecycle.replaying import no_arrow
 from lifecycle.rules import RULES, WIRE
 from lifecycle.store import Damage, Head
 
@@ -141,11 +142,8 @@ class _Import:
             case RuleBroken():
                 rule, message = error.violations[0].rule, error.violations[0].message
             case IllegalTransition():
-                rule, seen = RULES["T1"], f"{tag} came when the batch was {phase}"
-                if tag == "created":
-                    rule, seen = RULES["L1"], "this is a second created"
-                elif phase is None:
-                    rule, seen = RULES["L1"], f"no legal created stands before this {tag}"
+                rule_id, seen = no_arrow(phase, tag)
+                rule = RULES[rule_id]
                 message = f"{rule.sentence[:-1]}, but {seen}"
             case VersionConflict():
                 rule = RULES["L3"]

@@ -146,7 +146,7 @@ class _Statement:
 
 
 def _run(connection: sa.Connection, text: str, values: Any = ()) -> list[Any]:
-    """Run a statement on the driver's cursor, which takes a third of the time of `Connection.execute`; its rows."""
+    """Run a statement on the driver's cursor, which takes a fraction of the time of `Connection.execute`; its rows."""
     cursor = connection.connection.cursor()
     try:
         if values:
@@ -611,7 +611,7 @@ class SQLite(Database):
 
     def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> None:
         """As in `Database`."""
-        # sqlite3 looks for an adapter for each value that is bytes, in vain: that is a third of an insert's time.
+        # sqlite3 looks for an adapter for each value that is bytes, in vain: that was a quarter of an insert's time.
         self.sql.insert.many(connection, [(*row[:7], bytearray(row[7])) for row in rows])
         self.sql.put.many(connection, heads)
 

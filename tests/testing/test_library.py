@@ -19,7 +19,7 @@ from lifecycle import log, testing, wire
 
 T = TypeVar("T")
 
-EXAMPLES = {"ci": 2_000, "brief": 200, "traced": 50, "nightly": 100_000}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
+EXAMPLES = {"ci": 2_000, "brief": 200, "nightly": 100_000}[os.environ.get("HYPOTHESIS_PROFILE", "ci")]
 """For each test here; see tests/conftest.py for the profiles."""
 
 thousands = settings(max_examples=EXAMPLES)
