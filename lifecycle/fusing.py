@@ -188,7 +188,8 @@ def _names_in(rule: Rule) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(ast.parse(rule.broken)) if isinstance(node, ast.Name))
 
 
-def _smaller(rule: Rule, names: Mapping[str, str], facts: Mapping[str, str]) -> ast.expr:
+def smaller(rule: Rule, names: Mapping[str, str], facts: Mapping[str, str]) -> ast.expr:
+    """The predicate of *rule*, its *names* replaced, and all that they and the *facts* decide left out."""
     return cast(ast.expr, _Simplify(names, facts).visit(ast.parse(rule.broken, mode="eval").body))
 
 
@@ -212,7 +213,7 @@ def _facts(phase: Phase) -> Mapping[str, str]:
     for field in FIELDS:
         for guess, otherwise in ((_SET, _NONE), (_NONE, _SET)):
             tried = {**facts, field: guess}
-            if any(field in _names_in(rule) and _known(_smaller(rule, status, tried)) for rule in laws):
+            if any(field in _names_in(rule) and _known(smaller(rule, status, tried)) for rule in laws):
                 facts[field] = otherwise
     return facts
 
@@ -248,15 +249,15 @@ def _conditions(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> list[a
         if phase is not None and all(after.get(name) == before.get(name) for name in _names_in(rule)):
             continue
         # An alternative that stood word for word before the event was false then, so it is false now.
-        held = _alternatives(_smaller(rule, before, facts)) if phase is not None else {}
-        found += [node for text, node in _alternatives(_smaller(rule, after, facts)).items() if text not in held]
+        held = _alternatives(smaller(rule, before, facts)) if phase is not None else {}
+        found += [node for text, node in _alternatives(smaller(rule, after, facts)).items() if text not in held]
     if phase is not None:
         # T3 is judged in the same breath, so that for every other rule the total is the old one.
         total = {"total": " + ".join(after[name] for name in COUNTS)} if "counts" in EFFECTS[tag] else {}
         both = after | total | {f"old_{name}": text for name, text in before.items()}
         for rule in rules_of(tiers, Scope.STEP):
             if rule.id != "T1":  # the table of steps is T1
-                found += _alternatives(_smaller(rule, both, facts)).values()
+                found += _alternatives(smaller(rule, both, facts)).values()
     found = [node for node in found if _known(node) is not False]
     return found if phase is None else _without_implied(found, _kept(phase))
 
@@ -267,7 +268,7 @@ def _kept(phase: Phase) -> frozenset[str]:
     names = _names_before() | {"status": STATUS[phase].name}
     facts = {"None": _NONE} | {names[field]: fact for field, fact in _facts(phase).items()}
     return frozenset(
-        text for rule in rules_of([Tier.LAW], Scope.BATCH) for text in _alternatives(_smaller(rule, names, facts))
+        text for rule in rules_of([Tier.LAW], Scope.BATCH) for text in _alternatives(smaller(rule, names, facts))
     )
 
 
@@ -367,7 +368,7 @@ def is_clean(tiers: frozenset[Tier]) -> Any:
     for status in ProcessingStatus:
         found: list[ast.expr] = []
         for rule in rules_of(tiers, Scope.BATCH):
-            found += _alternatives(_smaller(rule, names | {"status": status.name}, {})).values()
+            found += _alternatives(smaller(rule, names | {"status": status.name}, {})).values()
         loads, test = _fused(_none_first([node for node in found if _known(node) is not False]))
         lines.append(f"    if batch.processing_status is {status.name}:")
         lines += [f"        {load}" for load in loads]

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import gzip
 import io
+import itertools
 import os
 import stat
 import sys
@@ -34,6 +35,13 @@ Block = tuple[int, list[bytes | None], bool]
 """
 The number of the first line, from 1; lines, blank ones too, without their newlines, None for one over the limit; and
 whether the last of them is torn: a last line of the file that is within the limit and has no newline.
+"""
+
+
+Piece = tuple[list[bytes], bool] | None
+"""
+Whole lines with their newlines, in bytes that were cut anywhere; and False.  Or one torn line, and True.  Or None: one
+line over the limit.
 """
 
 
@@ -111,15 +119,93 @@ class File:
         elif size:
             yield number, [b"".join(pieces)], True
 
-    def _chunks(self) -> Iterator[bytes]:
+    def pieces(self, max_bytes: int, size: int, start: int = 0) -> Iterator[Piece]:
+        """
+        Read it in larger pieces than `blocks` are, not split into lines.
+
+        Args:
+            max_bytes: The longest line; of a longer one that spans pieces no more than this is held. One that does not
+                is given as any other.
+            size: How long a piece is, about.
+            start: Where to begin, if it is not compressed.
+
+        Raises:
+            LogError: As for `blocks`.
+        """
+        parts: list[bytes] = []
+        held = 0  # how much of a line that goes on; over the limit, none of it is in the parts
+        for chunk in self._chunks(size, start):
+            first = 0
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                if held > max_bytes:
+                    yield None
+                    first = chunk.index(b"\n") + 1
+                if first < end:
+                    yield [*parts, chunk[first:end]], False
+                parts, held = [], 0
+            held += len(chunk) - end
+            if held <= max_bytes:
+                parts.append(chunk[end:])
+            else:
+                parts.clear()
+        if held > max_bytes:
+            yield None
+        elif held:
+            yield [b"".join(parts)], True
+
+    def spans(self, max_bytes: int, size: int) -> list[tuple[int, int]]:
+        """
+        Where it could be cut.
+
+        Args:
+            max_bytes: The longest line.
+            size: How long a piece is, about.
+
+        Returns:
+            Spans of whole lines, from its beginning to near its end; the rest is for `pieces`. None of them if it is
+            short, if it cannot be read at any place, or if a line is too long.
+
+        Raises:
+            LogError: It cannot be opened or read.
+        """
+        length = self.size()
+        if length is None or length < 2 * size or self.span(0, len(GZIP)) == GZIP:
+            return []
+        cuts = [0]
+        for at in range(size, length - size, size):
+            newline = self.span(at, at + max_bytes).find(b"\n")
+            if newline < 0:
+                return []
+            cuts.append(at + newline + 1)
+        return list(itertools.pairwise(cuts))
+
+    def span(self, start: int, end: int) -> bytes:
+        """
+        What stands in it from one place to another.
+
+        Raises:
+            LogError: It cannot be opened or read.
+        """
+        try:
+            with Path(self.path).open("rb") as file:
+                file.seek(start)
+                self.bytes_read = max(self.bytes_read, start)
+                return file.read(end - start)
+        except _UNREADABLE as error:
+            raise self._refused(error) from error
+
+    def _chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
         try:
             with contextlib.ExitStack() as stack:
                 raw = _stdin() if self.path == STDIN else stack.enter_context(Path(self.path).open("rb"))
                 buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(Any, raw))
                 file: Any = buffered
-                if buffered.peek(2)[:2] == GZIP:
+                if start:
+                    buffered.seek(start)
+                elif buffered.peek(2)[:2] == GZIP:
                     file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
-                while chunk := file.read1(CHUNK):
+                while chunk := file.read1(size):
                     self.bytes_read = _told(buffered)
                     yield chunk
         except _UNREADABLE as error:

@@ -68,11 +68,13 @@ class Reading(Iterator[Record]):
         until: int | datetime | None,
         max_bytes: int,
     ) -> None:
-        self._files = files
+        self.files = files
+        """What is read, one after the other."""
         self._on_error = on_error
         self._batch_id = batch_id
         self._until = until
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """The longest line; a longer one is refused."""
         self._records = self._iterate()
 
     def __next__(self) -> Record:
@@ -81,7 +83,7 @@ class Reading(Iterator[Record]):
     @property
     def bytes_read(self) -> int:
         """How much of the files has been read, as it lies on the disk; nothing of a pipe."""
-        return sum(file.bytes_read for file in self._files)
+        return sum(file.bytes_read for file in self.files)
 
     def _iterate(self) -> Iterator[Record]:
         for path, first, lines, torn in self.blocks():
@@ -89,7 +91,7 @@ class Reading(Iterator[Record]):
                 if line is not None and not line.strip():
                     continue
                 try:
-                    record = wire.decode_line(self._whole(line), (path, number), self._max_bytes)
+                    record = wire.decode_line(self._whole(line), (path, number), self.max_bytes)
                 except WireError as error:
                     refused = _refused(path, number, error, torn=torn)
                     if self._on_error is not None:
@@ -102,8 +104,8 @@ class Reading(Iterator[Record]):
 
     def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
         """For reducers: file, number of the first line, lines (None: over the limit), and whether the last is torn."""
-        for file in self._files:
-            for number, lines, torn in file.blocks(self._max_bytes):
+        for file in self.files:
+            for number, lines, torn in file.blocks(self.max_bytes):
                 yield file.path, number, lines, torn
 
     @property
@@ -116,7 +118,7 @@ class Reading(Iterator[Record]):
         if line is not None and not line.strip():
             return None
         try:
-            entry = wire.decode_entry(self._whole(line), self._max_bytes)
+            entry = wire.decode_entry(self._whole(line), self.max_bytes)
         except WireError as error:
             refused = _refused(path, number, error, torn=torn)
             if self._on_error is not None:
@@ -126,7 +128,7 @@ class Reading(Iterator[Record]):
 
     def _whole(self, line: bytes | None) -> bytes:
         if line is None:
-            raise WireError((("$", over_limit(self._max_bytes)),))
+            raise WireError((("$", over_limit(self.max_bytes)),))
         return line
 
     def _wanted(self, batch_id: str, version: int, recorded_at: datetime) -> bool:

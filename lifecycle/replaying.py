@@ -3,12 +3,16 @@ Many streams at once, in any interleaving: `replay` rebuilds every batch, `audit
 
 One reducer does both.  It holds one small state for each stream and eight bytes for each of its records, never the
 events.  The T and B rules judge an event, as `lifecycle.folding` has them; the L rules judge its record, here.
+
+Of a long log on the disk `lifecycle.screening` takes the streams that are plainly legal, if NumPy is there: the reducer
+sees only the others.
 """
 
+import contextlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any, Protocol, assert_never, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, assert_never, runtime_checkable
 
 import attrs
 
@@ -27,9 +31,15 @@ from lifecycle.events import (
 )
 from lifecycle.folding import check_type
 from lifecycle.fusing import State, Steps, newly_broken, steps
+from lifecycle.lines import File
 from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
+if TYPE_CHECKING:
+    from lifecycle.screening import Screen
+
+LONG = 1 << 25
+"""From how many bytes on a log is screened first; before that, loading NumPy takes longer."""
 _HALF = 0xFFFFFFFF
 _NOWHERE: tuple[None, None] = (None, None)
 
@@ -72,10 +82,36 @@ class Report:
     """The ids of the streams that have a broken law among their findings."""
 
 
-class _Stream(State):
+@attrs.frozen
+class Totals:
+    """How much there was in a log."""
+
+    events: int
+    """Records, repeats among them; lines that are no record are not counted."""
+    streams: int
+    """Batch ids, those without a legal `Created` among them."""
+    broken: int
+    """Batch ids with a broken law among their findings."""
+    phases: Mapping[Phase, int]
+    """How many batches have come to each phase."""
+
+
+class Screened(Protocol):
+    """The records of a stream that were judged elsewhere: versions from 1 on, with the usual event ids."""
+
+    def has(self, version: int, event_id: str, event: Any) -> bool:
+        """Whether a record is one of them."""
+        ...
+
+    def knows(self, event_id: str) -> bool:
+        """Whether one of them has this event id."""
+        ...
+
+
+class Stream(State):
     """One stream: its batch, and what the L rules ask of it."""
 
-    __slots__ = ("content", "earlier", "first", "legal", "marks", "said", "version")
+    __slots__ = ("content", "earlier", "first", "legal", "marks", "said", "screened", "version")
 
     legal: Steps
     version: int
@@ -89,6 +125,8 @@ class _Stream(State):
     """The data of the last event as its line spells it, if it updated the counts and was plainly legal."""
     content: int
     """32 bits of the hash of what `said` says."""
+    screened: Screened | None
+    """The records before all these, if they were judged elsewhere."""
 
     def __init__(self, legal: Steps) -> None:
         self.legal = legal
@@ -97,8 +135,10 @@ class _Stream(State):
         self.first = 1
         self.earlier = ()
         self.said = None
+        self.screened = None
 
     def note(self, version: int, mark: int) -> None:
+        """Count the record of *version* as seen."""
         if version != self.first + len(self.marks):
             if self.marks:
                 self.earlier += ((self.first, self.marks),)
@@ -108,6 +148,7 @@ class _Stream(State):
         self.version = version
 
     def runs(self) -> "Iterator[tuple[int, array[int]]]":
+        """The marks of the records seen, from one gap to the next: their first version, and they."""
         yield from self.earlier
         yield self.first, self.marks
 
@@ -126,8 +167,12 @@ class _Stream(State):
 class Lines(Protocol):
     """Records as lines that are not decoded yet, such as what `lifecycle.log.read` gives."""
 
+    files: Sequence[File]
+    """What is read, one after the other."""
     everything: bool
     """Whether every record is wanted."""
+    max_bytes: int
+    """The longest line."""
 
     def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
         """File, number of the first line, lines (None: too long to keep), and whether the last is torn."""
@@ -148,9 +193,10 @@ class Reducer:
         self.tiers = profile.tiers
         self.table = steps(profile.tiers, classes)
         self.unjudged = steps(frozenset(), classes)
-        self.streams: dict[str, _Stream] = {}
+        self.streams: dict[str, Stream] = {}
         self.broken: set[str] = set()
         self.events = 0
+        self._screen: Screen | None = None
 
     def add(
         self, batch_id: str, version: int, event_id: str, event: Any, content: int, file: str | None, line: int | None
@@ -159,7 +205,7 @@ class Reducer:
         self.events += 1
         stream = self.streams.get(batch_id)
         if stream is None:
-            stream = self.streams[batch_id] = _Stream(self.table[None])
+            stream = self.streams[batch_id] = Stream(self.table[None])
         mark = (hash(event_id) & _HALF) << 32 | content & _HALF
         if version == stream.version + 1:  # L3 is kept
             step = stream.legal.get(event.__class__)
@@ -175,7 +221,7 @@ class Reducer:
 
     def _carefully(
         self,
-        stream: _Stream,
+        stream: Stream,
         batch_id: str,
         version: int,
         event_id: str,
@@ -201,9 +247,10 @@ class Reducer:
             return
         place = f"version {version} comes {f'after version {stream.version}' if stream.version else 'first'}"
         if version <= stream.version:
-            if stream.has(version, mark):
+            screened = stream.screened
+            if stream.has(version, mark) or (screened is not None and screened.has(version, event_id, event)):
                 return
-            if stream.knows(mark):
+            if stream.knows(mark) or (screened is not None and screened.knows(event_id)):
                 yield but("L4", f"event id {event_id!r} came before, with other content")
             else:
                 yield but("L3", place)
@@ -231,10 +278,10 @@ class Reducer:
         if legal or phase is not None:
             stream.note(version, mark)
 
-    def run(self, records: Iterable[Record | LogError]) -> Iterator[Finding]:
-        """Take every record of *records*, and yield the findings as they come."""
+    def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
+        """Take every record of *records*, and yield the findings as they come; *jobs* processes for a long log."""
         if isinstance(records, Lines):
-            yield from self._run_lines(records)
+            yield from self._run_lines(records, jobs)
             return
         for record in records:
             if isinstance(record, LogError):
@@ -244,14 +291,36 @@ class Reducer:
             event, place = record.event, record.place or _NOWHERE
             yield from self.add(record.batch_id, record.version, record.event_id, event, _content(event), *place)
 
-    def _run_lines(self, reading: Lines) -> Iterator[Finding]:
-        """
-        `run` for lines, which is where a long log spends its time.
+    def _run_lines(self, reading: Lines, jobs: int) -> Iterator[Finding]:
+        """`run` for lines, which is where a long log spends its time."""
+        if reading.everything and _long(reading.files):
+            with contextlib.suppress(ImportError):
+                from lifecycle.screening import Screen  # noqa: PLC0415 -- it needs NumPy, and time to load it
 
-        Lines are decoded a block at a time, and an update that says the last one again is recognised by its bytes.
-        Where a line of a block has any other form than ours, all lines of it go to `add` one by one, by way of the
-        functions of `lifecycle.wire` that say whether they are records at all.  So does every record that is not
-        plainly legal, for it has to be judged exactly.
+                self._screen = Screen(self)
+        if self._screen is not None:
+            yield from self._screen.run(reading, jobs)
+            return
+        for path, first, lines, torn in reading.blocks():
+            yield from self.take(reading, path, first, lines, torn=torn)
+
+    def take(
+        self, reading: Lines, path: str, first: int, lines: list[bytes | None], *, torn: bool = False
+    ) -> Iterator[Finding]:
+        """
+        Take lines.
+
+        They are decoded all at once, and an update that says the last one again is recognised by its bytes.  Where one
+        of them has any other form than ours, all go to `add` one by one, by way of the functions of `lifecycle.wire`
+        that say whether they are records at all.  So does every record that is not plainly legal, for it has to be
+        judged exactly.
+
+        Args:
+            reading: Where they come from.
+            path: The file.
+            first: The number of the first line.
+            lines: The lines; None for one that is too long.
+            torn: Whether the last has no end.
         """
         from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
 
@@ -260,36 +329,36 @@ class Reducer:
         start = self.table[None]
         plain = 0  # records that were plainly legal
         try:
-            for path, first, lines, torn in reading.blocks():
-                try:
-                    if not reading.everything:
-                        raise ValueError  # each record has to be asked for
-                    envelopes: list[Any] = wire.decode_block(lines)  # type: ignore[arg-type] # None is a TypeError
-                except (*wire.REFUSED, TypeError):
-                    envelopes = [None] * len(lines)
-                for number, record in enumerate(envelopes, first):
-                    if record is not None:
-                        # What follows is `add`, without its calls.
-                        batch_id = record.subject
-                        stream = find(batch_id) or _Stream(start)
-                        version = stream.version + 1
-                        if record.source == prefix + batch_id and record.sequence == (
-                            usual[version] if version < 1000 else sequence_of(version)
-                        ):
-                            if record.type == update_type and record.data == stream.said:
-                                # The counts stay as they are: no rule can be newly broken.
-                                stream.version = version
-                                stream.marks.append((hash(record.id) & half) << 32 | stream.content)
-                                plain += 1
-                                continue
-                            if self._take(wire, stream, record):
-                                plain += 1
-                                continue
-                    yield from self._add_line(reading, path, number, lines[number - first], torn=torn)
+            try:
+                if not reading.everything:
+                    raise ValueError  # each record has to be asked for
+                envelopes: list[Any] = wire.decode_block(lines)  # type: ignore[arg-type] # None is a TypeError
+            except (*wire.REFUSED, TypeError):
+                envelopes = [None] * len(lines)
+            for number, record in enumerate(envelopes, first):
+                if record is not None:
+                    # What follows is `add`, without its calls.
+                    batch_id = record.subject
+                    stream = find(batch_id) or Stream(start)
+                    version = stream.version + 1
+                    if record.source == prefix + batch_id and record.sequence == (
+                        usual[version] if version < 1000 else sequence_of(version)
+                    ):
+                        if record.type == update_type and record.data == stream.said:
+                            # The counts stay as they are: no rule can be newly broken.
+                            stream.version = version
+                            stream.marks.append((hash(record.id) & half) << 32 | stream.content)
+                            plain += 1
+                            continue
+                        if self._take(wire, stream, record):
+                            plain += 1
+                            continue
+                entry = reading.entry(path, number, lines[number - first], torn=torn)
+                yield from self.take_entry(entry, path, number)
         finally:
             self.events += plain
 
-    def _take(self, wire: ModuleType, stream: _Stream, record: Any) -> bool:
+    def _take(self, wire: ModuleType, stream: Stream, record: Any) -> bool:
         """`add` for an envelope that is next in its stream. False if it is not plainly legal: then nothing changed."""
         try:
             event = wire.decode_data(record)
@@ -311,9 +380,8 @@ class Reducer:
         stream.marks.append((hash(record.id) & _HALF) << 32 | stream.content)
         return True
 
-    def _add_line(self, reading: Lines, path: str, number: int, line: bytes | None, *, torn: bool) -> Iterator[Finding]:
-        """`add` for a line, whatever it is."""
-        entry = reading.entry(path, number, line, torn=torn)
+    def take_entry(self, entry: Any, path: str, number: int) -> Iterator[Finding]:
+        """Take one line, whatever it is: what `Lines.entry` says of it."""
         if entry is None:
             return
         if isinstance(entry, LogError):
@@ -322,6 +390,35 @@ class Reducer:
         batch_id, version, event_id, event, content, _ = entry
         yield from self.add(batch_id, version, event_id, event, content, path, number)
         self.streams[batch_id].said = None
+
+    def begin(self, batch_id: str, phase: Phase | None, screened: Screened, version: int) -> Stream:
+        """Take a stream over that was judged elsewhere up to *version*. What its batch is remains to be set."""
+        stream = self.streams[batch_id] = Stream(self.table[phase])
+        stream.version, stream.first = version, version + 1
+        stream.screened = screened
+        return stream
+
+    def finish(self) -> None:
+        """See to it that every stream is in `streams`, in the order of their first records."""
+        if self._screen is not None:
+            self._screen.finish()
+
+    def totals(self) -> Totals:
+        """How much there was so far."""
+        streams, phases = len(self.streams), dict.fromkeys(Phase, 0)
+        for stream in self.streams.values():
+            if stream.legal.phase is not None:
+                phases[stream.legal.phase] += 1
+        if self._screen is not None:
+            for phase, count in self._screen.phases().items():
+                streams += count
+                phases[phase] += count
+        return Totals(self.events, streams, len(self.broken), phases)
+
+
+def _long(files: Sequence[File]) -> bool:
+    sizes = [file.size() for file in files]
+    return None not in sizes and sum(size or 0 for size in sizes) >= LONG
 
 
 def no_arrow(phase: Phase | None, tag: str) -> tuple[str, str]:
@@ -362,7 +459,7 @@ def _reducer(records: object, profile: Profile) -> Reducer:
     return Reducer(profile, wire.DATA)
 
 
-def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Iterator[Finding]:
+def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Iterator[Finding]:
     """
     Find everything that is wrong with a log.
 
@@ -370,6 +467,7 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> I
         records: The records of any number of streams, in any interleaving; read once. What `lifecycle.log.read` gives
             is taken without building records, and its refused lines are findings with the rule ``wire``.
         profile: Which rules count.
+        jobs: How many processes read a long log, if NumPy is there. The findings are the same.
 
     Yields:
         A finding for each violation, in the order of the log. A broken law: the event is skipped, the batch stays as
@@ -379,16 +477,17 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> I
         TypeError: *records* is no iterable of records, or *profile* is no profile.
         LogError: A file cannot be opened or read to its end.
     """
-    return _reducer(records, profile).run(records)
+    return _reducer(records, profile).run(records, jobs)
 
 
-def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> Report:
+def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Report:
     """
     Rebuild every batch of a log, and find what is wrong with it.
 
     Args:
         records: As for `audit`. Memory grows with the streams and by eight bytes a record, not with the events.
         profile: Which rules count.
+        jobs: As for `audit`.
 
     Returns:
         The batches and the findings.
@@ -398,7 +497,8 @@ def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS) -> 
         LogError: A file cannot be opened or read to its end.
     """
     reducer = _reducer(records, profile)
-    findings = tuple(reducer.run(records))
+    findings = tuple(reducer.run(records, jobs))
+    reducer.finish()
     streams = reducer.streams
     return Report(
         batches={

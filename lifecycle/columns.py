@@ -1,0 +1,591 @@
+"""
+Records as NumPy columns: lines of a log, recognised many at a time.
+
+`scan` knows one form of a line, the one that `lifecycle.wire` writes, and compares every byte of it; its `crc32` is
+verified.  A line of any other form is not refused here but left to `lifecycle.wire`, which says of each what it is.  So
+what is read does not depend on this module; only the time it takes does.
+
+Nothing here knows a rule.
+"""
+
+import re
+from array import array
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, cast
+from zlib import crc32
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle import wire
+from lifecycle.batch import RequestCounts
+from lifecycle.events import EVENTS, Event
+from lifecycle.rules import COUNTS
+
+Words = NDArray[np.uint64]
+Whole = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+if not hasattr(np, "bitwise_count"):
+    raise ImportError("NumPy 2 is needed")
+
+NULL = np.iinfo(np.int64).min
+"""What stands for no time."""
+LARGEST = 9_999_999
+"""The largest number of requests, and the largest version, that a column is read from."""
+ID_WORDS = 8
+"""The longest batch id that is recognised, in words of 8 bytes."""
+TAGS = tuple(cls.tag for cls in EVENTS)
+"""A tag in a column is its place here."""
+
+_PAD = b"\0" * 1024
+_GUESSES = 32  # how many lengths of ids are tried in one block
+
+
+@attrs.define
+class Columns:
+    """
+    Records of a log, one a row, in the order of its lines.
+
+    A row that is not `plain` holds nothing; its line is for `lifecycle.wire` to read.
+    """
+
+    plain: Flags
+    """Whether the line is a record in the recorded form, with the event id that is usual."""
+    key: Words
+    """64 bits that stand for the batch id; other ids may have the same."""
+    ids: Words
+    """The batch id, in UTF-8 and filled up with zeros: a row of words for each."""
+    version: Whole
+    tag: Whole
+    """Which event it is: a place in `TAGS`."""
+    at: Whole
+    """When it happened, in microseconds since 1970; `NULL` for an event that has no time."""
+    expires_at: Whole
+    """Of `Created`."""
+    counts: dict[str, Whole]
+    """By the names of the counts; the size that `Created` states is its `processing`."""
+    url: Words
+    """64 bits that stand for the `results_url`; 0 if there is none."""
+    urls: dict[int, str]
+    """The URLs themselves, by those bits."""
+    named: Flags
+    """Whether the event names the batch of its record; only `Created` can fail to."""
+
+    def content(self, rows: Whole) -> NDArray[np.uint32]:
+        """32 bits of a hash of what each of some events says, the same in every process."""
+        values = [self.tag, self.at, self.expires_at, *(self.counts[name] for name in COUNTS)]
+        return _content([value[rows] for value in values], self.url[rows]).astype(np.uint32)
+
+
+def content_of(event: Any) -> int:
+    """The `Columns.content` of an event, or of the data of one; None of its values may be over what columns hold."""
+    names = {field.name for field in attrs.fields(EVENTS[TAGS.index(event.tag)])}
+    at = next((micros(getattr(event, name)) for name in _TIMES if name in names), NULL)
+    counts: Any = getattr(event, "request_counts", None)
+    numbers = [0 if counts is None else getattr(counts, name) for name in COUNTS]
+    if event.tag == "created":
+        numbers[0] = event.request_count
+    url = getattr(event, "results_url", None)
+    values = [TAGS.index(event.tag), at, micros(event.expires_at) if "expires_at" in names else NULL, *numbers]
+    if any(number > LARGEST for number in numbers):
+        return -1
+    columns = [np.array([value], np.int64) for value in values]
+    return int(_content(columns, np.array([0 if url is None else url_key(url)], np.uint64)).astype(np.uint32)[0])
+
+
+def micros(time: datetime) -> int:
+    """Microseconds since 1970."""
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def url_key(url: str) -> int:
+    """The 64 bits that stand for a URL; never 0."""
+    return int.from_bytes(blake2b(url.encode(), digest_size=8).digest(), "little") or 1
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = ("created_at", "cancel_initiated_at", "ended_at", "archived_at", "deleted_at")
+
+
+def _content(values: list[Whole], mixed: Words) -> Words:
+    for value in values:
+        mixed = _mixed(mixed, value.view(np.uint64))
+    return mixed
+
+
+def _mixed(state: Words, word: Words) -> Words:
+    state = (state ^ word) * np.uint64(0x9E3779B97F4A7C15)
+    state ^= state >> np.uint64(29)
+    return state
+
+
+# ------------------------------------------------------------------------------------------------------------- bytes
+
+
+class Block:
+    """
+    Whole lines of a file, as bytes.
+
+    Args:
+        parts: The lines, each with its newline, cut anywhere.
+    """
+
+    def __init__(self, *parts: bytes) -> None:
+        self.data = b"".join((*parts, _PAD))
+        """The lines, and something behind them."""
+        self._views: dict[int, Any] = {}
+        self.ends = _newlines(self.data)
+        """Where the newline of each line stands."""
+        self.starts: Whole = np.empty_like(self.ends)
+        """Where each line begins."""
+        self.starts[:1] = 0
+        self.starts[1:] = self.ends[:-1] + 1
+
+    def line(self, row: int) -> bytes:
+        """One line, without its newline."""
+        return self.text(self.starts[row], self.ends[row])
+
+    def text(self, start: int, end: int) -> bytes:
+        """What stands from one place to another."""
+        return self.data[start:end]
+
+    def words(self, at: Whole, length: int) -> Words:
+        """So many bytes and up to seven more, from each of these places on: a row of words for each."""
+        count = (length + 7) // 8
+        view = self._views.get(count)
+        if view is None:  # one thing of that many words at every place, overlapping
+            size = len(self.data) - 8 * count + 1
+            view = self._views[count] = np.ndarray((size,), f"V{8 * count}", self.data, strides=(1,))
+        return cast(Words, view[at].view("<u8").reshape(len(at), count))
+
+    def word(self, at: Whole) -> Words:
+        """The eight bytes at each of these places."""
+        view = self._views.get(0)
+        if view is None:
+            view = self._views[0] = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
+        return cast(Words, view[at])
+
+    def sums(self) -> NDArray[np.uint32]:
+        """The `crc32` of each line that its end is about: of all before its last 20 characters, and a brace."""
+        data = self.data
+        spans = zip(self.starts.tolist(), (self.ends - 20).tolist(), strict=True)
+        found = np.array(array("I", [crc32(data[start:end]) for start, end in spans]), np.uint32)
+        return cast(
+            NDArray[np.uint32], ~(_CRC[(~found ^ np.uint32(ord("}"))) & np.uint32(0xFF)] ^ (~found >> np.uint32(8)))
+        )
+
+
+def _newlines(data: bytes) -> Whole:
+    flags = np.frombuffer(data, np.uint8)[: len(data) // 8 * 8] == ord("\n")
+    words = flags.view("<u8")  # a look at words leaves an eighth to look at
+    at = np.flatnonzero(words != 0)
+    found = words[at]
+    if (found & (found - np.uint64(1))).any():
+        return np.flatnonzero(flags)  # lines of less than eight characters
+    return cast(Whole, at * 8 + (np.bitwise_count(found - np.uint64(1)) >> 3))
+
+
+def _crc_table() -> NDArray[np.uint32]:
+    # What crc32 makes of one byte more: zlib has it for bytes alone.
+    table = np.array([crc32(bytes([byte]), 0xFFFFFFFF) for byte in range(256)], np.uint32)
+    return ~table
+
+
+_CRC = _crc_table()
+
+
+class _Text:
+    """Characters that must stand somewhere, with gaps where anything may; and the places of the gaps."""
+
+    def __init__(self) -> None:
+        self.text, self.mask = b"", b""
+        self.gaps: dict[str, int] = {}
+
+    def add(self, text: str) -> None:
+        self.text += text.encode()
+        self.mask += b"\xff" * len(text)
+
+    def gap(self, name: str, length: int) -> None:
+        self.gaps[name] = len(self.text)
+        self.text += bytes(length)
+        self.mask += bytes(length)
+
+    def done(self) -> "_Text":
+        size = (len(self.text) + 7) // 8 * 8
+        self.length = len(self.text)
+        self.words = np.frombuffer(self.text.ljust(size, b"\0"), "<u8")
+        self.masks = np.frombuffer(self.mask.ljust(size, b"\0"), "<u8")
+        return self
+
+    def stands(self, block: Block, at: Whole) -> Flags:
+        """Where, of these places, it stands."""
+        found = block.words(at, self.length)
+        found ^= self.words
+        found &= self.masks
+        return cast(Flags, np.bitwise_or.reduce(found, axis=1) == 0)
+
+
+def _text(text: str) -> _Text:
+    made = _Text()
+    made.add(text)
+    return made.done()
+
+
+_ZEROS = np.uint64(0x3030303030303030)
+_HIGH = np.uint64(0x8080808080808080)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+def _not_digits(values: Words) -> Words:
+    """The high bit of each byte that is over 9."""
+    return ((values + np.uint64(0x7676767676767676)) | values) & _HIGH
+
+
+def _eight_digits(values: Words) -> Whole:
+    """What eight bytes, each 0 to 9, are as a number."""
+    values = (values * np.uint64(10) + (values >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    values = (values * np.uint64(100) + (values >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    return ((values * np.uint64(10_000) + (values >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).view(np.int64)
+
+
+def _number(word: Words) -> tuple[Words, Whole, Flags]:
+    """The digits, 1 to 7, with which *word* begins, as `_eight_digits` takes them; how many; whether it is a number."""
+    values = word ^ _ZEROS
+    stop = _not_digits(values)
+    bits = np.bitwise_count((stop & (~stop + np.uint64(1))) - np.uint64(1)) & np.uint8(0x78)  # 8 for each digit
+    fine = (stop != 0) & (bits != 0) & ((bits == 8) | ((values & np.uint64(0xFF)) != 0))
+    # Eight digits, with zeros in front: a shift by 64 is none at all, so it is made in two.
+    return (values << (np.uint64(56) - bits)) << np.uint64(8), (bits >> np.uint8(3)).astype(np.int64), fine
+
+
+_HEX = np.full(256, 0xFF, np.uint8)
+_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+
+def _crc_said(tail: Words) -> tuple[NDArray[np.uint32], Flags]:
+    """What the ends of lines (24 bytes, from the comma on) say of their crc32, and whether they say anything."""
+    digits = _HEX[tail.view(np.uint8).reshape(len(tail), 24)[:, 10:18]]
+    said = np.ascontiguousarray(digits[:, ::2] << np.uint8(4) | digits[:, 1::2]).view(">u4").reshape(len(tail))
+    return said.astype(np.uint32), cast(Flags, (digits < 16).all(axis=1))
+
+
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+# A time in the recorded form is four words: "2025-01-", "29T14:24", ":59.5706", "97+00:00".  Digits become their
+# values, and what stands between them becomes 0.
+_CLOCK, _CLOCK_GAPS = _word(b"00T00:00"), _word(b"\0\0\xff\0\0\xff\0\0")
+_SECONDS, _SECONDS_GAPS = _word(b":00.0000"), _word(b"\xff\0\0\xff\0\0\0\0")
+_ZONE, _ZONE_GAPS = _word(b"00+00:00"), _word(b"\0\0\xff\xff\xff\xff\xff\xff")
+
+
+def _byte(words: Words, place: int) -> Words:
+    return words >> np.uint64(8 * place) & np.uint64(0xFF)
+
+
+def _times(words: Words, *, values: bool = True) -> tuple[Whole, Flags]:
+    """
+    Read times, four words each.
+
+    Returns:
+        Their microseconds since 1970, if *values* are wanted; and which of them are times in the recorded form.
+    """
+    clock, seconds, zone = words[:, 1] ^ _CLOCK, words[:, 2] ^ _SECONDS, words[:, 3] ^ _ZONE
+    wrong = (clock & _CLOCK_GAPS) | (seconds & _SECONDS_GAPS) | (zone & _ZONE_GAPS)
+    wrong |= _not_digits(clock) | _not_digits(seconds) | _not_digits(zone)
+    hour = _byte(clock, 3) * np.uint64(10) + _byte(clock, 4)
+    fine = (wrong == 0) & (hour < 24) & (_byte(clock, 6) < 6) & (_byte(seconds, 1) < 6)
+    # The date is the same for many rows, one after the other.
+    high, low = words[:, 0], words[:, 1] & np.uint64(0xFFFF)
+    change = np.ones(len(words), np.bool_)
+    change[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    first = np.flatnonzero(change)
+    text = np.ascontiguousarray(words[first, :2]).tobytes()
+    days = np.array([_day(text[place : place + 10]) for place in range(0, len(text), 16)], np.int64)
+    day = np.repeat(days, np.diff(first, append=len(words)))
+    fine &= day != NULL
+    if not values:
+        return day, fine
+    minute = _byte(clock, 6) * np.uint64(10) + _byte(clock, 7) + hour * np.uint64(60)
+    # Bytes 1 and 2 of the seconds, 4 to 7 of them, and the two that are left of the fraction: eight digits.
+    digits = (seconds >> np.uint64(8) & np.uint64(0xFFFF)) | (seconds >> np.uint64(16) & np.uint64(0xFFFFFFFF0000))
+    fraction = _eight_digits(digits | zone << np.uint64(48))
+    return np.where(fine, day, 0) + minute.view(np.int64) * 60_000_000 + fraction, fine
+
+
+@lru_cache(maxsize=100_000)
+def _day(text: bytes) -> int:
+    """Microseconds of a day since 1970, from such as ``2025-01-29``; `NULL` if there is none such."""
+    try:
+        return micros(wire.recorded_time(f"{text.decode()}T00:00:00.000000+00:00"))
+    except ValueError:
+        return NULL
+
+
+# ------------------------------------------------------------------------------------------------------------- lines
+
+_HEAD = re.compile(rb'\{"specversion":"1\.0","id":"([^"\\/]{1,%d})/[0-9]+","source":' % (8 * ID_WORDS))
+_URL = re.compile(rb'"[ !#-\[\]-~]*"\}')
+_USUAL_ID = re.compile(r"[!#$&-.0-\[\]-~]+")
+_TAIL = _Text()
+_TAIL.add(',"crc32":"')
+_TAIL.gap("said", 8)
+_TAIL.add('"}\n')
+_TAIL.done()
+_NULL_URL = _text("null}")
+_AFTER_ID = np.uint64(int.from_bytes(b'","sourc', "little"))
+
+
+def usual_id(batch_id: str) -> bool:
+    """Whether a batch id stands in its records as it is: no character of it is escaped or encoded."""
+    return _USUAL_ID.fullmatch(batch_id) is not None
+
+
+@lru_cache(maxsize=256)
+def _start(size: int) -> _Text:
+    """The beginning of a line up to its version, if the batch id has *size* characters."""
+    text = _Text()
+    text.add('{"specversion":"1.0","id":"')
+    text.gap("id", size)
+    text.add("/")
+    return text.done()
+
+
+class _Shape:
+    """What follows the version in a line of one event, if the batch id has *size* characters."""
+
+    def __init__(self, size: int, cls: type[Event]) -> None:
+        text = self.text = _Text()
+        text.add(f'","source":"{wire.SOURCE_PREFIX}')
+        text.gap("source", size)
+        text.add('","subject":"')
+        text.gap("subject", size)
+        before, after = wire.type_of(cls).split(cls.tag)
+        text.add(f'","type":"{before}')
+        self.tag_at = len(text.text)
+        text.add(f'{cls.tag}{after}","sequence":"{"0" * 12}')
+        text.gap("sequence", 8)
+        text.add('","time":"')
+        text.gap("time", 32)
+        text.add('","datacontenttype":"application/json","data":{')
+        self.tag_word = np.uint64(int.from_bytes(f'{cls.tag}{after}","'.encode()[:8], "little"))
+        self.times: list[str] = []
+        self.rest: list[str | _Text] = []
+        """What follows the first gap whose length is not known: the names of numbers, and what stands between."""
+        self.url = False
+        for place, field in enumerate(attrs.fields(cls)):
+            key = f'{"," if place else ""}"{field.name}":'
+            if field.type is RequestCounts:
+                for first, name in enumerate(COUNTS):
+                    self._add(f'{key}{{"{name}":' if first == 0 else f',"{name}":')
+                    self.rest.append(name)
+                self._add("}")
+            elif field.type is int:
+                self._add(key)
+                self.rest.append(COUNTS[0])  # `request_count`: the size, of which all is processing
+            elif field.type is datetime:
+                self._add(f'{key}"')
+                self.text.gap(field.name, 32)
+                self.times.append(field.name)
+                self._add('"')
+            elif field.name == "id":
+                self._add(f'{key}"')
+                self.text.gap("named", size)
+                self._add('"')
+            else:
+                self._add(key)
+                self.url = True
+        if not self.url:
+            self._add("}")
+        text.done()
+        for made in self.rest:
+            if isinstance(made, _Text):
+                made.done()
+        self.zeros = None
+        """The rest, if all further numbers are 0."""
+        if len(self.rest) > 2 and not self.url:
+            self.zeros = _Text()
+            for made in self.rest[1:]:
+                self.zeros.add(made.text.decode() if isinstance(made, _Text) else "0")
+            self.zeros.done()
+
+    def _add(self, text: str) -> None:
+        if not self.rest:
+            self.text.add(text)
+        else:
+            if not isinstance(self.rest[-1], _Text):
+                self.rest.append(_Text())
+            cast(_Text, self.rest[-1]).add(text)
+
+
+@lru_cache(maxsize=1024)
+def _shape(size: int, tag: int) -> _Shape:
+    return _Shape(size, EVENTS[tag])
+
+
+def scan(block: Block) -> Columns:
+    """
+    Read the lines of a block.
+
+    Args:
+        block: Its lines may be anything.
+
+    Returns:
+        The columns; a row for each line. It remains to be seen whether each batch id is a `usual_id`.
+    """
+    rows = len(block.ends)
+    found = Columns(
+        plain=np.zeros(rows, np.bool_),
+        key=np.zeros(rows, np.uint64),
+        ids=np.zeros((rows, 1), np.uint64),
+        version=np.zeros(rows, np.int64),
+        tag=np.zeros(rows, np.int64),
+        at=np.full(rows, NULL),
+        expires_at=np.full(rows, NULL),
+        counts={name: np.zeros(rows, np.int64) for name in COUNTS},
+        url=np.zeros(rows, np.uint64),
+        urls={},
+        named=np.ones(rows, np.bool_),
+    )
+    left = np.flatnonzero(_whole(block))
+    for _ in range(_GUESSES):
+        if not len(left):
+            break
+        head = _HEAD.match(block.line(left[0]))
+        if head is None:
+            left = left[1:]
+            continue
+        size = len(head[1])
+        start, first = _start(size), left[0]
+        at = block.starts[left]
+        version, digits, fits = _number(block.word(at + start.length))
+        at += digits + start.length
+        fits &= (block.word(at) == _AFTER_ID) & start.stands(block, block.starts[left])
+        found.version[left] = _eight_digits(version)
+        tags = block.word(at + _shape(size, 0).tag_at)
+        for tag in range(len(TAGS)):
+            shape = _shape(size, tag)
+            chosen = fits & (tags == shape.tag_word)
+            if chosen.any():
+                found.tag[left[chosen]] = tag
+                _read(found, block, size, shape, left[chosen], at[chosen], version[chosen])
+        left = left[~fits]
+        if len(left) and left[0] == first:
+            left = left[1:]
+    return found
+
+
+def _whole(block: Block) -> Flags:
+    """Which lines end as they should, with the right crc32."""
+    ends = np.maximum(block.ends, len(_TAIL.text))
+    fine = (block.ends - block.starts >= len(_TAIL.text)) & _TAIL.stands(block, ends - 20)
+    said, is_number = _crc_said(block.words(ends - 20, 24))
+    return cast(Flags, fine & is_number & (block.sums() == said))
+
+
+def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, at: Whole, version: Words) -> None:
+    """Read what follows the version in lines that say that they are of one event."""
+    gaps = shape.text.gaps
+    fine = shape.text.stands(block, at)
+    last = _ALL >> np.uint64(-size % 8 * 8)
+
+    def batch_id(gap: str) -> Words:
+        words = block.words(at + gaps[gap], size)
+        words[:, -1] &= last
+        return words
+
+    ids = batch_id("subject")
+    start = block.words(block.starts[rows] + 27, size)
+    start[:, -1] &= last
+    fine &= _same(ids, start) & _same(ids, batch_id("source"))
+    if ids.shape[1] > found.ids.shape[1]:
+        found.ids = np.concatenate(
+            (found.ids, np.zeros((len(found.ids), ids.shape[1] - found.ids.shape[1]), np.uint64)), axis=1
+        )
+    found.ids[rows, : ids.shape[1]] = ids
+    found.key[rows] = _key(ids)
+    if "named" in gaps:
+        found.named[rows] = _same(ids, batch_id("named"))
+    fine &= block.word(at + gaps["sequence"]) ^ _ZEROS == version
+    fine &= _times(block.words(at + gaps["time"], 32), values=False)[1]
+    for name in shape.times:
+        values, good = _times(block.words(at + gaps[name], 32))
+        fine &= good
+        (found.expires_at if name == "expires_at" else found.at)[rows] = values
+    end = at + shape.text.length
+    if shape.rest:
+        fine &= _numbers(found, block, shape, rows, end)
+    if shape.url:
+        fine &= _urls(found, block, rows, end)
+    else:
+        fine &= end == block.ends[rows] - 20
+    found.plain[rows] = fine
+
+
+def _same(some: Words, others: Words) -> Flags:
+    return cast(Flags, np.bitwise_or.reduce(some ^ others, axis=1) == 0)
+
+
+def key_of(batch_id: bytes) -> int:
+    """The `Columns.key` of a batch id."""
+    return int(_key(np.frombuffer(batch_id.ljust(-(-len(batch_id) // 8) * 8, b"\0"), "<u8").reshape(1, -1))[0])
+
+
+def _key(ids: Words) -> Words:
+    mixed = np.zeros(len(ids), np.uint64)
+    for column in range(ids.shape[1]):
+        mixed = _mixed(mixed, ids[:, column])
+    return mixed
+
+
+def _numbers(found: Columns, block: Block, shape: _Shape, rows: Whole, end: Whole) -> Flags:
+    """Read the numbers and what stands between them; *end* moves on behind them."""
+    first, *rest = shape.rest
+    values, digits, fine = _number(block.word(end))
+    found.counts[cast(str, first)][rows] = _eight_digits(values)
+    end += digits
+    if shape.zeros is not None:  # until a batch ends, all its other counts are 0 as a rule
+        usual = shape.zeros.stands(block, end)
+        end[usual] += shape.zeros.length
+        if usual.all():
+            return fine
+        others = np.flatnonzero(~usual)
+        at = end[others]
+        fine[others] &= _others(found, block, rest, rows[others], at)
+        end[others] = at
+        return fine
+    return fine & _others(found, block, rest, rows, end)
+
+
+def _others(found: Columns, block: Block, rest: list[str | _Text], rows: Whole, end: Whole) -> Flags:
+    fine = np.ones(len(rows), np.bool_)
+    for part in rest:
+        if isinstance(part, _Text):
+            fine &= part.stands(block, end)
+            end += part.length
+        else:
+            values, digits, good = _number(block.word(end))
+            fine &= good
+            found.counts[part][rows] = _eight_digits(values)
+            end += digits
+    return fine
+
+
+def _urls(found: Columns, block: Block, rows: Whole, at: Whole) -> Flags:
+    """Read a URL or null, and the brace behind it."""
+    null = _NULL_URL.stands(block, at)
+    fine = null & (at + _NULL_URL.length == block.ends[rows] - 20)
+    for i in np.flatnonzero(~null).tolist():
+        text = block.text(at[i], block.ends[rows[i]] - 20)
+        if _URL.fullmatch(text) is not None:
+            url = text[1:-2].decode()
+            key = url_key(url)
+            fine[i] = found.urls.setdefault(key, url) == url
+            found.url[rows[i]] = key
+    return cast(Flags, fine)

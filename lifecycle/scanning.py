@@ -1,0 +1,137 @@
+"""
+The lines of a log as columns, block by block; scanned by this process, or by several at once.
+
+The others are told which span of which file to read, and answer with its columns; so no line is read twice, but for the
+few that somebody asks for.  If one of them fails, this process does its work: the answer is the same.
+"""
+
+import contextlib
+import itertools
+import pickle
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, partial
+from queue import SimpleQueue
+from subprocess import DEVNULL, PIPE, Popen
+from typing import BinaryIO, cast
+
+import attrs
+
+from lifecycle.columns import Block, Columns, Whole, scan
+from lifecycle.lines import File
+
+PIECE = 1 << 22
+"""How many bytes are scanned at once; a block of columns."""
+
+
+@attrs.define(slots=False)
+class Scanned:
+    """Whole lines of a file, and their columns."""
+
+    columns: Columns
+    starts: Whole
+    """Where each line begins in `data`."""
+    ends: Whole
+    """Where its newline stands."""
+    read: Callable[[], bytes]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The lines as they are."""
+        return self.read()
+
+    def line(self, row: int) -> bytes:
+        """One line, without its newline."""
+        return self.data[self.starts[row] : self.ends[row]]
+
+
+@attrs.frozen
+class Single:
+    """A line on its own: a torn one; or None for one over the limit."""
+
+    line: bytes | None
+
+
+def scanned(file: File, max_bytes: int, jobs: int, size: int = PIECE) -> Iterator[Scanned | Single]:
+    """
+    Scan a file.
+
+    Args:
+        file: The file, compressed or not.
+        max_bytes: The longest line that is held.
+        jobs: How many processes there are; what can be read from its beginning only is scanned by this one.
+        size: How many bytes are scanned at once.
+
+    Raises:
+        LogError: It cannot be opened or read to its end.
+    """
+    spans = file.spans(max_bytes, size) if jobs > 1 else []
+    if spans:
+        yield from _by_others(file, spans, jobs)
+    for piece in file.pieces(max_bytes, size, spans[-1][1] if spans else 0):
+        match piece:
+            case None:
+                yield Single(None)
+            case parts, True:
+                yield Single(b"".join(parts))
+            case parts, _:
+                yield _scanned(Block(*parts))
+
+
+def _scanned(block: Block) -> Scanned:
+    return Scanned(scan(block), block.starts, block.ends, lambda: block.data)
+
+
+def _by_others(file: File, spans: Sequence[tuple[int, int]], jobs: int) -> Iterator[Scanned]:
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))  # threads that wait for processes
+        idle: SimpleQueue[Popen[bytes]] = SimpleQueue()
+        for _ in range(jobs):
+            process = _start()
+            stack.callback(_stop, process)
+            idle.put(process)
+
+        def ask(span: tuple[int, int]) -> tuple[Columns, Whole, Whole] | None:
+            process = idle.get()
+            try:
+                pickle.dump((file.path, span), cast(BinaryIO, process.stdin))
+                cast(BinaryIO, process.stdin).flush()
+                answer: tuple[Columns, Whole, Whole] = pickle.load(cast(BinaryIO, process.stdout))  # noqa: S301 -- ours
+            except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+                return None  # it has ended
+            finally:
+                idle.put(process)
+            return answer
+
+        asked: deque[Future[tuple[Columns, Whole, Whole] | None]] = deque()
+        ahead = iter(spans)
+        for span in spans:
+            asked += [pool.submit(ask, later) for later in itertools.islice(ahead, 2 * jobs - len(asked))]
+            answer = asked.popleft().result()
+            read = partial(file.span, *span)
+            yield _scanned(Block(read())) if answer is None else Scanned(*answer, read)
+
+
+def _start() -> "Popen[bytes]":
+    return Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+
+
+def _stop(process: "Popen[bytes]") -> None:
+    process.kill()
+    process.communicate()
+
+
+def _serve() -> None:
+    asking, answering = sys.stdin.buffer, sys.stdout.buffer
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while True:
+            path, span = pickle.load(asking)  # noqa: S301 -- from the process that has started this one
+            block = Block(File(path).span(*span))
+            pickle.dump((scan(block), block.starts, block.ends), answering, pickle.HIGHEST_PROTOCOL)
+            answering.flush()
+
+
+if __name__ == "__main__":
+    _serve()
