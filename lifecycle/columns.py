@@ -582,7 +582,7 @@ def _urls(found: Columns, block: Block, rows: Whole, at: Whole) -> Flags:
     null = _NULL_URL.stands(block, at)
     fine = null & (at + _NULL_URL.length == block.ends[rows] - 20)
     for i in np.flatnonzero(~null).tolist():
-        text = block.text(at[i], block.ends[rows[i]] - 20)
+        text = block.text(int(at[i]), int(block.ends[rows[i]]) - 20)
         if _URL.fullmatch(text) is not None:
             url = text[1:-2].decode()
             key = url_key(url)

@@ -281,7 +281,9 @@ class Screen:
         self._last = np.full(_MORE, -1)  # its last piece
         # Of each piece, which is what came of a stream in one block:
         self._before: list[Whole] = []  # the piece before, block by block
-        self._start: list[Whole] = []  # where it begins in what `_contents` has of the block; and where the last ends
+        self._start: list[
+            NDArray[np.uint32]
+        ] = []  # where it begins in what `_contents` has of the block; and where the last ends
         self._contents: list[NDArray[np.uint32]] = []
         self._pieces = [0]  # how many there were before each block
 
