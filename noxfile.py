@@ -31,7 +31,7 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 LOWEST_MINOR = 11
 """The first supported Python is 3.11 (`requires-python`)."""
 
-EXTRAS = ("cli", "postgres", "sql", "testing")
+EXTRAS = ("bulk", "cli", "postgres", "sql", "testing")
 
 _PROBE = (
     "import platform, ssl, sys;"  # without ssl nothing can be installed

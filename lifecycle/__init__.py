@@ -9,6 +9,7 @@ from lifecycle.deciding import Archive, Cancel, Command, Create, Delete, End, Re
 from lifecycle.errors import (
     CommandRejected,
     EmptyStream,
+    EngineError,
     IllegalEvent,
     IllegalTransition,
     LifecycleError,
@@ -53,6 +54,7 @@ __all__ = [
     "EmptyStream",
     "End",
     "Ended",
+    "EngineError",
     "Event",
     "Finding",
     "HOSTED",

@@ -12,9 +12,10 @@ Every exception of the package, split by who must act.
     ├── SnapshotConflict           the server: two snapshots contradict each other
     ├── WireError(ValueError)      the sender
     ├── LogError(ValueError)       the operator
-    └── StoreError                 the operator
-        ├── VersionConflict        another writer was first: reload, decide, append
-        └── StreamNotFound(LookupError)
+    ├── StoreError                 the operator
+    │   ├── VersionConflict        another writer was first: reload, decide, append
+    │   └── StreamNotFound(LookupError)
+    └── EngineError                the operator
 
 Fields are for programs; the text is for people: what happened, where, what was allowed, what to do.  All of them
 pickle.  Beside these, a value of the wrong type is a plain `TypeError` that names the field.
@@ -242,3 +243,14 @@ class StreamNotFound(StoreError, LookupError):
         self.args = (stream, forgotten)
         self.stream = stream
         self.forgotten = forgotten
+
+
+@attrs.frozen(eq=False)
+class EngineError(LifecycleError):
+    """What sorts a long log has not enough memory or room on the disk, or is not installed. Nothing was judged."""
+
+    reason: str
+    """What is missing, for people."""
+
+    def __str__(self) -> str:
+        return self.reason

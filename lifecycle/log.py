@@ -173,7 +173,7 @@ def append(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
             size = file.seek(0, os.SEEK_END)
             end, newline = _good_end(file, size)
             if size == 0:
-                _sync_folder(name)  # before the first record: where there is one, the name is on the disk
+                sync_folder(name)  # before the first record: where there is one, the name is on the disk
             try:
                 if end < size:
                     file.truncate(end)
@@ -222,7 +222,8 @@ def _write(file: io.FileIO, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _sync_folder(name: str) -> None:
+def sync_folder(name: str) -> None:
+    """Bring the name of a file to the disk, where the system can do that."""
     if os.name != "posix":
         return  # elsewhere a folder cannot be opened
     folder = os.open(Path(name).resolve().parent, os.O_RDONLY)

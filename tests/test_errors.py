@@ -34,6 +34,7 @@ ERRORS = [
     lc.VersionConflict("msgbatch_01", 3, 4),
     lc.StreamNotFound("msgbatch_01"),
     lc.StreamNotFound("msgbatch_01", forgotten=True),
+    lc.EngineError("out of memory"),
 ]
 
 
@@ -78,6 +79,7 @@ def test_an_id_of_a_megabyte_is_not_told_in_full() -> None:
         (lc.WireError, (lc.LifecycleError, ValueError)),
         (lc.LogError, (lc.LifecycleError, ValueError)),
         (lc.StoreError, (lc.LifecycleError,)),
+        (lc.EngineError, (lc.LifecycleError,)),
         (lc.VersionConflict, (lc.StoreError,)),
         (lc.StreamNotFound, (lc.StoreError, LookupError)),
     ],

@@ -1,0 +1,388 @@
+"""
+Records as columns: one row a record, every field of every event a column of its own, null where its event has none.
+
+`SCHEMA` is how a Parquet file has them (``specs/log-format.md``), `COLUMNS` how engines hand them on: times as
+microseconds since 1970, events as places in `EVENTS`.  `structured` brings the first to the second and says which rows
+are no records; `records` gives the records of rows, `from_rows` the rows of records.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from lifecycle import log, wire
+from lifecycle.batch import RequestCounts, unchecked
+from lifecycle.engines import MISSING
+from lifecycle.errors import LogError
+from lifecycle.events import EVENTS, Event, Record
+from lifecycle.fusing import new_counts
+from lifecycle.parsing import shown
+from lifecycle.rules import COUNTS
+
+try:
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import compute
+except ImportError as error:
+    raise ImportError(MISSING) from error
+
+import attrs
+
+pc: Any = compute
+"""Its functions are made when it is imported, so no checker knows them."""
+
+ROWS: Final = 1 << 14
+"""How many rows go through at a time: enough to be quick, and so few that a dozen such parts are a small matter."""
+BYTES: Final = 1 << 23
+"""How many bytes of lines go through at a time: an id may be as long as a line."""
+
+Kind = Literal["text", "whole", "time"]
+
+_KINDS: Mapping[Any, Kind] = {str: "text", str | None: "text", int: "whole", datetime: "time"}
+
+ENVELOPE: Mapping[str, Kind] = {
+    "batch_id": "text",
+    "version": "whole",
+    "event_id": "text",
+    "recorded_at": "time",
+    "event": "text",
+}
+"""The columns that every row has. `event` is the tag."""
+
+
+def _fields(cls: type[Event]) -> dict[str, tuple[Kind, bool]]:
+    found: dict[str, tuple[Kind, bool]] = {}
+    for field in attrs.fields(cls):
+        if field.type is RequestCounts:
+            found |= dict.fromkeys(COUNTS, ("whole", True))
+        else:
+            found[field.name] = _KINDS[field.type], field.default is attrs.NOTHING
+    return found
+
+
+OF_EVENT: Mapping[str, Mapping[str, tuple[Kind, bool]]] = {cls.tag: _fields(cls) for cls in EVENTS}
+"""For each tag: the columns of its event, each with its kind and whether it must have a value."""
+FIELDS: Mapping[str, Kind] = {name: kind for columns in OF_EVENT.values() for name, (kind, _) in columns.items()}
+"""The columns of the events' fields, those of the first event first."""
+_KIND_OF: Mapping[str, Kind] = {**ENVELOPE, **FIELDS}
+
+_STORED: Mapping[Kind, Any] = {"text": pa.string(), "whole": pa.int64(), "time": pa.timestamp("us", "UTC")}
+_HELD: Mapping[Kind, Any] = {"text": pa.large_string(), "whole": pa.int64(), "time": pa.int64()}
+
+SCHEMA: Final = pa.schema(
+    [pa.field(name, _STORED[kind], nullable=False) for name, kind in ENVELOPE.items()]
+    + [pa.field(name, _STORED[kind]) for name, kind in FIELDS.items()]
+)
+"""The columns of a log as Parquet, as it is written."""
+
+COLUMNS: Final = pa.schema(
+    [pa.field("line", pa.int64())]
+    + [pa.field(name, pa.int8() if name == "event" else _HELD[kind]) for name, kind in ENVELOPE.items()]
+    + [pa.field(name, _HELD[kind]) for name, kind in FIELDS.items()]
+)
+"""
+The columns of a log on its way: all values are those of records; no rule has been judged.
+
+`line` is the line or row of the file, from 1; times are microseconds since 1970 in UTC; `event` is a place in `EVENTS`.
+"""
+
+_TAGS = pa.array([cls.tag for cls in EVENTS], pa.string())
+_LARGE_TAGS = _TAGS.cast(pa.large_string())
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+# Which fields an event must and may have; the last row stands for whatever is no event.
+_MUST = np.array(
+    [[OF_EVENT[cls.tag].get(name, ("", False))[1] for name in FIELDS] for cls in EVENTS] + [[False] * len(FIELDS)]
+)
+_MAY = np.array([[name in OF_EVENT[cls.tag] for name in FIELDS] for cls in EVENTS] + [[True] * len(FIELDS)])
+
+Refused = tuple[int, tuple[tuple[str, str], ...]]
+"""A row, from 0, that is no record, and its problems: (path, message) each, as in `WireError`."""
+
+Block = tuple[pa.RecordBatch, list[LogError]]
+"""Rows of `COLUMNS` in the order of their file, and what stood between them and is no record."""
+
+# ---------------------------------------------------------------------------------------------- what a file may have
+
+
+def misfit(schema: pa.Schema) -> str | None:
+    """Why a file with this schema is no log; None if it is one. Types may be narrower if nothing is lost by that."""
+    for name in schema.names:
+        if name not in _KIND_OF:
+            return f"the column {shown(name)} is unknown"
+        if schema.names.count(name) > 1:
+            return f"there are two columns {shown(name)}"
+    for name, kind in _KIND_OF.items():
+        if name not in schema.names:
+            return f"the column {name} is missing"
+        found = schema.field(name).type
+        if not _fits(found, kind):
+            return f"the column {name}: expected {_STORED[kind]}, got {found}"
+    return None
+
+
+def _fits(found: pa.DataType, kind: Kind) -> bool:
+    if pa.types.is_null(found):
+        return True  # how others write a column without a value
+    if kind == "time":
+        return bool(pa.types.is_timestamp(found)) and found.tz is not None
+    if kind == "whole":
+        return bool(pa.types.is_integer(found)) and found != pa.uint64()
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
+
+
+def structured(stored: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, list[Refused]]:
+    """
+    Take rows of a file.
+
+    Args:
+        stored: Rows in a schema that is no `misfit`.
+        first: The row of the file where they start, from 1.
+
+    Returns:
+        Those that are records, as `COLUMNS`; and those that are none.
+    """
+    size = stored.num_rows
+    held: dict[str, Any] = {}
+    unfit: dict[str, Any] = {}
+    wrong = np.zeros(size, bool)
+    for name, kind in _KIND_OF.items():
+        held[name], unfit[name] = _READERS[kind](stored.column(name))
+        if unfit[name] is not None:
+            wrong |= unfit[name]
+    codes = pc.index_in(held["event"], value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
+    wrong |= codes < 0
+    for name in ENVELOPE:
+        if held[name].null_count:
+            wrong |= held[name].is_null().to_numpy(zero_copy_only=False)
+    for place, name in enumerate(FIELDS):
+        there = held[name].is_valid().to_numpy(zero_copy_only=False)
+        wrong |= np.where(there, ~_MAY[codes, place], _MUST[codes, place])
+    held["event"] = pa.array(codes)
+    held["line"] = pa.array(np.arange(first, first + size))
+    batch = pa.RecordBatch.from_arrays([held[name] for name in COLUMNS.names], schema=COLUMNS)
+    if not wrong.any():
+        return batch, []
+    refused = [(row, tuple(_problems(stored, held, unfit, row))) for row in np.flatnonzero(wrong).tolist()]
+    return batch.filter(pa.array(~wrong)), refused
+
+
+def _text(column: pa.Array) -> tuple[pa.Array, Any]:
+    text = column.cast(pa.large_string())
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:  # not UTF-8, which nobody checks before
+        values = text.cast(pa.large_binary()).to_pylist()
+        unfit = np.array([value is not None and not _is_utf8(value) for value in values])
+        text = pc.if_else(pa.array(unfit), pa.scalar("", pa.large_string()), text)
+        return text, unfit
+    return text, None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _whole(column: pa.Array) -> tuple[pa.Array, Any]:
+    numbers = column.cast(pa.int64())
+    unfit = numbers.fill_null(0).to_numpy() < 0
+    return numbers, unfit if unfit.any() else None
+
+
+_UNITS = {"s": 1_000_000, "ms": 1000, "us": 1}
+
+
+def _times(column: pa.Array) -> tuple[pa.Array, Any]:
+    if pa.types.is_null(column.type):
+        return column.cast(pa.int64()), None
+    there = column.is_valid()
+    raw = column.cast(pa.int64()).fill_null(0).to_numpy()
+    if column.type.unit == "ns":
+        times, unfit = raw // 1000, raw % 1000 != 0
+    else:
+        scale = _UNITS[column.type.unit]
+        unfit = (raw < -(-_FIRST // scale)) | (raw > _LAST // scale)
+        times = np.where(unfit, 0, raw) * scale
+    found = pc.if_else(there, pa.array(times), pa.scalar(None, pa.int64()))
+    return found, unfit if unfit.any() else None
+
+
+_READERS: Mapping[Kind, Callable[[pa.Array], tuple[pa.Array, Any]]] = {"text": _text, "whole": _whole, "time": _times}
+_EXPECTED: Mapping[Kind, str] = {
+    "text": "expected text in UTF-8",
+    "whole": f"expected a number from 0 to {wire.LARGEST_NUMBER}",
+    "time": "expected a time of whole microseconds in the years 1 to 9999",
+}
+
+
+def _problems(
+    stored: pa.RecordBatch, held: Mapping[str, Any], unfit: Mapping[str, Any], row: int
+) -> Iterator[tuple[str, str]]:
+    tag = None if unfit["event"] is not None and unfit["event"][row] else stored.column("event")[row].as_py()
+    own = OF_EVENT.get(tag or "")
+    for name, kind in _KIND_OF.items():
+        path = f"$.{name}"
+        if unfit[name] is not None and unfit[name][row]:
+            got = f", got {held[name][row].as_py()}" if kind == "whole" else ""
+            yield path, f"{_EXPECTED[kind]}{got}"
+        elif not held[name][row].is_valid:
+            if name in ENVELOPE or (own is not None and own.get(name, ("", False))[1]):
+                yield path, "missing"
+        elif name == "event" and own is None:
+            yield path, f"expected one of {', '.join(OF_EVENT)}, got {shown(tag)}"
+        elif name in FIELDS and own is not None and name not in own:
+            yield path, f"{tag} has no such field"
+
+
+def stored(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of `COLUMNS` as a file has them."""
+    found = [
+        _TAGS.take(batch.column(name)) if name == "event" else batch.column(name).cast(_STORED[kind])
+        for name, kind in _KIND_OF.items()
+    ]
+    return pa.RecordBatch.from_arrays(found, schema=SCHEMA)
+
+
+# ------------------------------------------------------------------------------------------------------- and records
+
+_new_record = unchecked(Record)
+_NEW: Sequence[Callable[..., Event]] = [unchecked(cls) for cls in EVENTS]
+
+
+def records(batch: pa.RecordBatch, file: str | Sequence[str]) -> list[Record]:
+    """
+    The records of rows.
+
+    Args:
+        batch: Rows of `COLUMNS`, perhaps with a column `file`.
+        file: Where they come from; or, if there is such a column, the names of the files that it counts from 0.
+    """
+    codes = batch.column("event").to_numpy()
+    events: list[Any] = [None] * batch.num_rows
+    for code, cls in enumerate(EVENTS):
+        rows = np.flatnonzero(codes == code)
+        if len(rows):
+            part = batch if len(rows) == len(events) else batch.take(pa.array(rows))
+            arguments = [_values(part, field.name, field.type) for field in attrs.fields(cls)]
+            for row, event in zip(rows.tolist(), map(_NEW[code], *arguments), strict=True):
+                events[row] = event
+    lines = batch.column("line").to_pylist()
+    names = [file] * len(events) if isinstance(file, str) else [file[n] for n in batch.column("file").to_pylist()]
+    columns = [
+        _values(batch, name, _TYPES[ENVELOPE[name]]) for name in ("batch_id", "version", "event_id", "recorded_at")
+    ]
+    return [
+        _new_record(batch_id, version, event, event_id, recorded_at, place)
+        for batch_id, version, event_id, recorded_at, event, place in zip(
+            *columns, events, zip(names, lines, strict=True), strict=True
+        )
+    ]
+
+
+_TYPES: Mapping[Kind, Any] = {"text": str, "whole": int, "time": datetime}
+
+
+def _values(batch: pa.RecordBatch, name: str, type_: Any) -> list[Any]:
+    if type_ is RequestCounts:
+        counts = [batch.column(count).to_pylist() for count in COUNTS]
+        return [new_counts(*numbers, {}) for numbers in zip(*counts, strict=True)]
+    values: list[Any] = batch.column(name).to_pylist()
+    if type_ is datetime:
+        return [_EPOCH + timedelta(microseconds=value) for value in values]
+    return values
+
+
+Row = tuple[Any, ...]
+
+
+def _picker(code: int, cls: type[Event]) -> Callable[[int, str, int, str, datetime, Any], Row]:
+    """A function from a record with an event of *cls* to its row, written as source and compiled."""
+    paths = {
+        count if field.type is RequestCounts else field.name: f"event.{field.name}"
+        + (f".{count}" if field.type is RequestCounts else "")
+        for field in attrs.fields(cls)
+        for count in (COUNTS if field.type is RequestCounts else ("",))
+    }
+    values = ", ".join(paths.get(name, "None") for name in FIELDS)
+    scope: dict[str, Any] = {}
+    row = f"line, batch_id, version, event_id, recorded_at, {code}, {values}"
+    source = f"def pick(line, batch_id, version, event_id, recorded_at, event):\n    return ({row})"
+    exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
+    pick: Callable[[int, str, int, str, datetime, Any], Row] = scope["pick"]
+    return pick
+
+
+# By tag, for reducers get the same events by way of other classes (`lifecycle.wire.Data`).
+_PICK = {cls.tag: _picker(code, cls) for code, cls in enumerate(EVENTS)}
+_TIMES = frozenset(name for name, kind in _KIND_OF.items() if kind == "time")
+
+
+def row(record: Record, line: int) -> Row:
+    """The row of a record, for `from_rows`."""
+    event = record.event
+    return _PICK[event.tag](line, record.batch_id, record.version, record.event_id, record.recorded_at, event)
+
+
+def from_rows(rows: Iterable[Row]) -> pa.RecordBatch:
+    """Rows of `COLUMNS` from those of `row`, which are of records that a line can hold."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS.names)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(values, _STORED["time"]).cast(pa.int64()) if field.name in _TIMES else pa.array(values, field.type)
+            for field, values in zip(COLUMNS, columns, strict=True)
+        ],
+        schema=COLUMNS,
+    )
+
+
+def of_lines(reading: log.Reading) -> Iterator[Block]:
+    """The records of one log in JSON Lines: each line is read as `lifecycle.wire` reads it."""
+    return _blocks(_of_lines(reading))
+
+
+def _of_lines(reading: log.Reading) -> Iterator[tuple[Row | LogError, int]]:
+    for path, first, lines, torn in reading.blocks():
+        for number, line in enumerate(lines, first):
+            entry = reading.entry(path, number, line, torn=torn)
+            if isinstance(entry, LogError):
+                yield entry, 0
+            elif entry is not None:
+                batch_id, version, event_id, event, _, recorded_at = entry
+                yield _PICK[event.tag](number, batch_id, version, event_id, recorded_at, event), len(line or b"")
+
+
+def of_records(records: Iterable[Record]) -> Iterator[Block]:
+    """Records that somebody else reads from one place; each has its `place`."""
+    # A record has at least one line's worth of other things than its ids.
+    return _blocks(
+        (row(record, record.place[1]), 400 + 4 * len(record.batch_id + record.event_id))
+        for record in records
+        if record.place
+    )
+
+
+def _blocks(found: Iterable[tuple[Row | LogError, int]]) -> Iterator[Block]:
+    rows: list[Row] = []
+    refused: list[LogError] = []
+    size = 0
+    for one, length in found:
+        if isinstance(one, LogError):
+            refused.append(one)
+        else:
+            rows.append(one)
+        size += length
+        if len(rows) + len(refused) >= ROWS or size >= BYTES:
+            yield from_rows(rows), refused
+            rows, refused, size = [], [], 0
+    if rows or refused:
+        yield from_rows(rows), refused

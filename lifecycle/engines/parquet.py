@@ -1,0 +1,218 @@
+"""
+Logs as Parquet: one row a record, in the columns of `lifecycle.engines.columns` (``specs/log-format.md``).
+
+A row that is no record is refused as a line is, with file and row; a file that does not have these columns is refused
+as a whole.  Nothing is ever converted so that something would be lost.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lifecycle import wire
+from lifecycle.engines import columns
+from lifecycle.errors import LogError
+from lifecycle.events import Record
+from lifecycle.lines import said
+
+# After `columns`, which says what is missing if it is.
+import pyarrow as pa  # isort: skip
+import pyarrow.parquet as pq  # isort: skip
+
+_GROUP = 1 << 16
+"""How many rows stand together in a file that we write; so many are held in memory."""
+
+_UNREADABLE = (OSError, ValueError, pa.ArrowException)
+"""All that reading a file raises when the file is at fault; a ValueError: no such path can be."""
+
+OnError = Callable[[LogError], object]
+
+
+class Reading:
+    """
+    The records of one Parquet file.
+
+    Args:
+        path: The file. Its columns are looked at now, its rows when they are asked for.
+
+    Raises:
+        LogError: It cannot be read, or has not the columns of a log.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        """The path, as it was given."""
+        self.rows_read = 0
+        """How many rows have been read."""
+        with self._opened() as file:
+            self.rows: int = file.metadata.num_rows
+            """How many rows it has."""
+            self.size = Path(self.path).stat().st_size
+            """How long it is, in bytes."""
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of it has been read, for showing progress."""
+        return self.size * self.rows_read // max(1, self.rows)
+
+    def blocks(self) -> Iterator[columns.Block]:
+        """
+        Read it, in parts of `columns.COLUMNS`.
+
+        Raises:
+            LogError: It cannot be read to its end. What stands before has been given.
+        """
+        self.rows_read = 0
+        with self._opened() as file:
+            # Each group is asked for by itself, or else more and more of them would be held.
+            for group in range(file.metadata.num_row_groups):
+                for stored in file.iter_batches(batch_size=columns.ROWS, row_groups=[group]):
+                    batch, refused = columns.structured(stored, self.rows_read + 1)
+                    errors = [self._refused(self.rows_read + 1 + row, problems) for row, problems in refused]
+                    self.rows_read += stored.num_rows
+                    yield batch, errors
+
+    def __iter__(self) -> Iterator[Record | LogError]:
+        """Its records, each with its `place`, and what is said of the rows that are none, in the order of the file."""
+        for batch, errors in self.blocks():
+            waiting = iter(errors)
+            error = next(waiting, None)
+            for record, line in zip(columns.records(batch, self.path), batch.column("line").to_pylist(), strict=True):
+                while error is not None and error.line < line:
+                    yield error
+                    error = next(waiting, None)
+                yield record
+            while error is not None:
+                yield error
+                error = next(waiting, None)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            # Without a buffer for all of it, and with the checksums verified that we have written.
+            with pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True) as file:
+                self._check(file.schema_arrow)
+                yield file
+        except LogError:
+            raise
+        except _UNREADABLE as error:
+            raise LogError(self.path, None, f"cannot be read: {_said(error)}") from error
+
+    def _check(self, schema: pa.Schema) -> None:
+        misfit = columns.misfit(schema)
+        if misfit is not None:
+            raise LogError(self.path, None, f"is no log: {misfit}")
+
+    def _refused(self, row: int, problems: tuple[tuple[str, str], ...]) -> LogError:
+        text = "; ".join(f"{path}: {message}" for path, message in problems)
+        return LogError(self.path, row, f"no record: {text}", problems)
+
+
+def _said(error: BaseException) -> str:
+    return said(error).partition("\n")[0]
+
+
+def read(*paths: str | os.PathLike[str], on_error: OnError | None = None) -> Iterator[Record]:
+    """
+    Read the records of logs that are Parquet.
+
+    Args:
+        paths: The files; several are one log in the order given.
+        on_error: Called with the `LogError` of each row that is no record; reading goes on. Without it the first one
+            raises.
+
+    Yields:
+        Records, each with its `place`: the file, and the row from 1.
+
+    Raises:
+        LogError: A file cannot be read or has not the columns of a log (`line` is None); or, without *on_error*, a row
+            is no record.
+    """
+    for path in paths:
+        for record in Reading(path):
+            if isinstance(record, Record):
+                yield record
+            elif on_error is None:
+                raise record
+            else:
+                on_error(record)
+
+
+class Writer:
+    """
+    A Parquet file on its way. It is none before the end of the ``with`` block, which writes what belongs at its end.
+
+    Args:
+        path: The file; whatever is there is overwritten.
+        name: What errors call it, if it will have another name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
+        self._path = os.fspath(path)
+        self._name = name or self._path
+        self._rows: list[columns.Row] = []
+        self._size = 0
+        self._written = 0
+        with self._translated():
+            self._file: Any = pq.ParquetWriter(self._path, columns.SCHEMA, compression="zstd", write_page_checksum=True)
+
+    def add(self, record: Record) -> None:
+        """
+        Take a record, which is one that a line can hold.
+
+        Raises:
+            LogError: The file cannot be written.
+        """
+        self._written += 1
+        self._rows.append(columns.row(record, self._written))
+        self._size += len(record.batch_id) + len(record.event_id)
+        if len(self._rows) >= _GROUP or self._size >= 8 * columns.BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        with self._translated():
+            self._file.write_batch(columns.stored(columns.from_rows(self._rows)))
+        self._rows, self._size = [], 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write()
+            with self._translated():
+                self._file.close()
+        else:
+            with contextlib.suppress(*_UNREADABLE):
+                self._file.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise LogError(self._name, None, f"cannot be written: {_said(error)}") from error
+
+
+def write(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """
+    Write records as a log in Parquet. No rule is judged.
+
+    Args:
+        path: The file; whatever is there is overwritten.
+        records: What to write; held in memory some ten thousand at a time.
+
+    Raises:
+        LogError: The file cannot be written. What is left of it is no Parquet file.
+        WireError: A record holds what a line cannot.
+        TypeError: Something among *records* is no record.
+    """
+    with Writer(path) as file:
+        for record in records:
+            wire.encode_record(record)  # which refuses what is none
+            file.add(record)
