@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
-from lifecycle import HOSTED, LAWS, LogError, Profile, StoreError
+from lifecycle import HOSTED, LAWS, EngineError, LogError, Profile, StoreError
 from lifecycle.cli.output import (
     CLEAN,
     FAILED,
@@ -43,8 +43,9 @@ ProfileName = Literal["laws", "hosted"]
 PROFILES: dict[ProfileName, Profile] = {"laws": LAWS, "hosted": HOSTED}
 
 _LOG_HELP = (
-    "An event log, compressed with gzip or not; - is standard input. Or the URL of a store, as for `lifecycle store`. "
-    "Several are one log, in the order given."
+    "An event log: JSON Lines, compressed with gzip or not, or Parquet, whatever its name; - is standard input. "
+    "A folder stands for the Parquet files in it, a quoted pattern for what it matches. Or the URL of a store, as for "
+    "`lifecycle store`. Several are one log, in the order given."
 )
 # For every argument that is repeated, cyclopts calls the converter once for each word.
 Logs = Annotated[Path, Parameter(name="LOG", required=True, converter=_word, help=_LOG_HELP)]
@@ -158,17 +159,82 @@ def replay(
     "lifecycle audit *.jsonl --profile hosted --format jsonl",
     "lifecycle audit - < night.jsonl",
     "lifecycle audit sqlite:///batches.db --profile hosted",
+    "lifecycle audit 'logs/*.parquet' --order version --memory-limit 512MB",
 )
-def audit(*logs: Logs, profile: ProfileOption = "laws", form: FormatOption = "table") -> int:
+def audit(
+    *logs: Logs,
+    profile: ProfileOption = "laws",
+    form: FormatOption = "table",
+    order: Annotated[
+        Literal["log", "version"],
+        Parameter(
+            help="In which order the events of a batch are judged: as they stand in the log; or by version (ties by "
+            "the path of the file, then line), whatever the order of the files. That needs DuckDB."
+        ),
+    ] = "log",
+    engine: Annotated[
+        Literal["one", "duckdb"] | None,
+        Parameter(
+            help="Who brings the events of a batch together: one pass, with a small state for each batch; or DuckDB, "
+            "which sorts first, in little memory. By default it is one pass for lines and stores, and DuckDB where "
+            "Parquet or another of its options is given.",
+        ),
+    ] = None,
+    memory_limit: Annotated[
+        str | None,
+        Parameter(converter=_word, help="How much memory DuckDB may take, such as 512MB; the rest goes to TMPDIR."),
+    ] = None,
+    threads: Annotated[
+        int | None, Parameter(validator=Number(gte=1), help="How many threads DuckDB may use; by default all cores.")
+    ] = None,
+) -> int:
     """
     Find everything that is wrong with a log.
 
-    One row a finding, with file and line, in the order of the log. A line that is no record is a finding of the rule
-    "wire"; reading goes on after it. In a store the place is its URL without the password, and the position.
+    One row a finding, with file and line, sorted by batch, version and rule, whoever found it. A line that is no record
+    is a finding of the rule "wire", and comes first; reading goes on after it. In a store the place is its URL without
+    the password, and the position; in Parquet it is the row.
     """
     from lifecycle.cli import logs as commands
 
-    return commands.audit(_names(logs), PROFILES[profile], form)
+    how = commands.How(engine, order, memory_limit, threads)
+    return commands.audit(_names(logs), PROFILES[profile], form, how)
+
+
+@_command(
+    "lifecycle convert january.jsonl.gz february.jsonl winter.parquet",
+    "lifecycle convert winter.parquet - | grep msgbatch_01",
+    "lifecycle convert 'logs/*.parquet' sqlite:///batches.db",
+    "lifecycle convert postgresql://me@db/batches batches.parquet --force",
+)
+def convert(
+    logs: Annotated[list[Path], Parameter(name="LOG", converter=_files, help=_LOG_HELP)],
+    to: Annotated[
+        str,
+        Parameter(
+            name="OUT",
+            converter=_word,
+            help="A new file: Parquet if its name ends in .parquet, else JSON Lines; - is standard output. Or the URL "
+            "of a store, which is made if there is none.",
+        ),
+    ],
+    /,
+    *,
+    skip: Annotated[bool, Parameter(negative="", help="Leave out what is no record, and convert the rest.")] = False,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite OUT.")] = False,
+) -> int:
+    """
+    Write logs in another form: JSON Lines, Parquet, or a store.
+
+    Records stay as they are: from JSON Lines to Parquet and back gives the same bytes. No rule is judged, except by a
+    store, which takes nothing that breaks a law: it is filled as by `lifecycle store import`.
+
+    A file appears when it is complete. At a line or row that is no record it ends, and there is no file; with --skip
+    that is left out, and the exit status is 1.
+    """
+    from lifecycle.cli import converting
+
+    return converting.convert(_names(logs), to, skip=skip, force=force)
 
 
 @_command(
@@ -610,7 +676,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         talk("interrupted")
         return INTERRUPTED
-    except LogError as error:
+    except (LogError, EngineError) as error:
         talk(str(error))
         return FAILED
     except StoreError as error:
@@ -654,6 +720,6 @@ def _run(arguments: Sequence[str]) -> int:
     return CLEAN if status is None else int(status)
 
 
-_COMMANDS = frozenset({"replay", "audit", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
+_COMMANDS = frozenset({"replay", "audit", "convert", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
     {"show", "explain", "machine", "schema", "generate", "conform", "store", "completion"}
 )

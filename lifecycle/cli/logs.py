@@ -5,9 +5,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from lifecycle import Finding, LogError, MessageBatch, Phase, Profile, Record, Report, StoreError, Tier, wire
+import attrs
+
+from lifecycle import Finding, LogError, MessageBatch, Profile, Record, Report, StoreError, Tier, wire
 from lifecycle import replay as rebuild
 from lifecycle.cli.batch_view import changes, counts_text, span_text, time_text
 from lifecycle.cli.output import (
@@ -28,7 +30,9 @@ from lifecycle.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from lifecycle.cli.records import Until, opened
+from lifecycle.cli.records import Until, bulk, opened
+from lifecycle.engines import Order, check_size
+from lifecycle.engines.report import Audit, Findings
 from lifecycle.machine import allowed
 from lifecycle.replaying import Reducer
 
@@ -150,37 +154,79 @@ def _write_states(report: Report) -> None:
 # ------------------------------------------------------------------------------------------------------------- audit
 
 
-def audit(paths: Sequence[str], profile: Profile, form: Format) -> int:
-    """Write every finding. What was found before a file failed is written, too."""
-    failed = False
+Engine = Literal["one", "duckdb"]
+
+
+@attrs.frozen
+class How:
+    """How an audit is done."""
+
+    engine: Engine | None = None
+    """Who groups the records by batch; None: who can."""
+    order: Order = "log"
+    """In which order the records of a batch are judged."""
+    memory_limit: str | None = None
+    """How much memory DuckDB may take."""
+    threads: int | None = None
+    """How many threads DuckDB may use."""
+
+
+def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int:
+    """Write every finding. In one pass what was found before a file failed is written, too."""
+    wants_duckdb = _check(how)
     broken_off: LogError | StoreError | None = None
-    tiers = dict.fromkeys(Tier, 0)
-    # The totals stand before the findings in JSON, so there the findings have to wait.
-    waiting: list[dict[str, Any]] = []
-    table = Table(*FINDING_TITLES)
-    with until_closed():
-        with opened("audit", paths, None, None, streams=form == "jsonl") as records:
+    with opened("audit", paths, None, None, streams=False) as records:
+        if wants_duckdb or (how.engine is None and records.parquet):
+            done = bulk("duckdb").audit_sources(
+                records.sources(),
+                profile=profile,
+                order=how.order,
+                memory_limit=how.memory_limit,
+                threads=how.threads,
+            )
+        else:
+            done = Audit(Findings(records.names, how.order))
             reducer = Reducer(profile, wire.DATA)
             try:
                 for finding in reducer.run(records.for_reducer()):
-                    failed = failed or is_failure(finding)
-                    tiers[finding.rule.tier] += 1
-                    if form == "jsonl":
-                        write(json_text(finding_values(finding)) + "\n")
-                    elif form == "json":
-                        waiting.append(finding_values(finding))
-                    else:
-                        table.add(*finding_cells(finding))
+                    done.findings.add(finding)
             except (LogError, StoreError) as error:
                 broken_off = error
-        if form == "json":
-            _write_audit(reducer, waiting)
-        elif form == "table":
+            done.count(reducer)
+    tiers = done.findings.tiers
+    with until_closed():
+        if form == "jsonl":
+            write_json_lines(map(finding_values, done.findings))
+        elif form == "json":
+            _write_audit(done)
+        else:
+            table = Table(*FINDING_TITLES)
+            for finding in done.findings:
+                table.add(*finding_cells(finding))
             table.finish()
-            _write_summary(reducer, tiers)
+            _write_summary(done)
     if broken_off is not None:
         raise broken_off
-    return FOUND if failed else CLEAN
+    return FOUND if any(count for tier, count in tiers.items() if tier is not Tier.ADVICE) else CLEAN
+
+
+def _check(how: How) -> bool:
+    """Whether *how* can only be done by DuckDB; a `UsageError` if it cannot be done."""
+    if how.memory_limit is not None:
+        try:
+            check_size(how.memory_limit)
+        except ValueError as error:
+            raise UsageError(f"--memory-limit: {error}") from None
+    wanted = {
+        "--order version": how.order == "version",
+        "--memory-limit": how.memory_limit is not None,
+        "--threads": how.threads is not None,
+    }
+    if how.engine == "one":
+        for option, given in wanted.items():
+            if given:
+                raise UsageError(f"{option} needs the engine duckdb")
+    return how.engine == "duckdb" or any(wanted.values())
 
 
 def finding_values(finding: Finding) -> dict[str, Any]:
@@ -215,31 +261,24 @@ def finding_cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:
     )
 
 
-def _phases(reducer: Reducer) -> dict[str, int]:
-    phases: dict[str, int] = dict.fromkeys(Phase, 0)
-    for stream in reducer.streams.values():
-        if stream.legal.phase is not None:
-            phases[stream.legal.phase] += 1
-    return phases
-
-
-def _write_audit(reducer: Reducer, findings: list[dict[str, Any]]) -> None:
+def _write_audit(done: Audit) -> None:
     write(
-        f'{{\n  "events": {reducer.events},\n  "streams": {len(reducer.streams)},\n  "broken": {len(reducer.broken)},\n'
-        f'  "phases": {json_text(_phases(reducer))},\n  "findings": '
+        f'{{\n  "events": {done.events},\n  "streams": {done.streams},\n  "broken": {done.broken},\n'
+        f'  "phases": {json_text(done.phases)},\n  "findings": '
     )
-    write_json_array(findings, "  ")
+    write_json_array(map(finding_values, done.findings), "  ")
     write("\n}\n")
 
 
-def _write_summary(reducer: Reducer, tiers: dict[Tier, int]) -> None:
+def _write_summary(done: Audit) -> None:
+    tiers = done.findings.tiers
     total = sum(tiers.values())
-    phases = ", ".join(f"{count:,} {phase}" for phase, count in _phases(reducer).items() if count)
-    seen = f"{plural(reducer.events, 'event')} of {plural(len(reducer.streams), 'batch')}"
+    phases = ", ".join(f"{count:,} {phase}" for phase, count in done.phases.items() if count)
+    seen = f"{plural(done.events, 'event')} of {plural(done.streams, 'batch')}"
     found = "no findings"
     if total:
         parts = ", ".join(f"{count:,} {tier}" for tier, count in tiers.items() if count)
-        found = f"{plural(total, 'finding')} ({parts}); {plural(len(reducer.broken), 'batch')} with a broken law"
+        found = f"{plural(total, 'finding')} ({parts}); {plural(done.broken, 'batch')} with a broken law"
     prose = Prose()
     if total:
         prose.add(0)

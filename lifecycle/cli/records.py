@@ -5,13 +5,19 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from lifecycle import LAWS, LogError, Profile, Record, StoreError, StreamNotFound, log
+from lifecycle import LAWS, EngineError, LogError, Profile, Record, StoreError, StreamNotFound, log
 from lifecycle.cli.output import Unit, UsageError, plural, progress, talk
+from lifecycle.engines import expanded, is_parquet
 from lifecycle.lines import STDIN, File
 
-if TYPE_CHECKING:  # it takes a second to import, and a driver
+if TYPE_CHECKING:  # they take a second to import, and drivers
+    from types import ModuleType
+
+    from lifecycle.engines import parquet
+    from lifecycle.engines.duckdb import Source
     from lifecycle.store.sql import SQLStore
 
 Until = int | datetime | None
@@ -67,6 +73,21 @@ def open_store(url: str, *, profile: Profile = LAWS, create: bool = False) -> "S
         raise StoreError(f"this store needs more: pip install 'lifecycle[{extra}]' ({reason})") from error
 
 
+def bulk(module: str) -> "ModuleType":
+    """
+    A module of `lifecycle.engines`.
+
+    Raises:
+        EngineError: What it needs is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(f"lifecycle.engines.{module}")
+    except ImportError as error:
+        raise EngineError(str(error)) from error
+
+
 def check_paths(paths: Sequence[str]) -> int | None:
     """
     See whether *paths* can be input at all, before hours are spent on the first of them.
@@ -87,6 +108,13 @@ def check_paths(paths: Sequence[str]) -> int | None:
     return total
 
 
+def _is_early(record: Record, until: Until) -> bool:
+    """Whether a record is no later than *until*."""
+    if until is None:
+        return True
+    return record.version <= until if isinstance(until, int) else record.recorded_at <= until
+
+
 class StoreReading:
     """
     The records of a store, in the order of their commits; or those of one batch.
@@ -99,6 +127,8 @@ class StoreReading:
         self._store = store
         self._batch_id = batch_id
         self._until = until
+        self.name = store.url
+        """The store, as the places of its records name it."""
         self.records_read = 0
         """How many records have been read."""
         self.forgotten: StreamNotFound | None = None
@@ -109,12 +139,10 @@ class StoreReading:
         found = self._store.read_all() if self._batch_id is None else self._one(self._batch_id)
         for position, record in found:
             self.records_read += 1
-            if isinstance(until, int) and record.version > until:
-                continue
-            if isinstance(until, datetime) and record.recorded_at > until:
+            if not _is_early(record, until):
                 continue
             # The store has just made it, and nobody else has it; to build it anew takes as long as to read it.
-            object.__setattr__(record, "place", (self._store.url, position))
+            object.__setattr__(record, "place", (self.name, position))
             yield record
 
     def _one(self, batch_id: str) -> Iterator[tuple[int | None, Record]]:
@@ -132,24 +160,32 @@ class Input:
     Files and stores as one log, in the order given: an iterator of records, and of what is said of unreadable lines.
 
     Args:
-        paths: Files and URLs.
+        paths: Files, in JSON Lines and in Parquet, patterns and folders as of `lifecycle.engines.expanded`; and URLs.
         batch_id: Only the records of this batch.
         until: Only what was recorded up to this version or time.
         stack: Closes the stores in the end.
 
     Raises:
         UsageError: Standard input is named twice.
-        LogError: A file is not there.
+        LogError: A file is not there, or is Parquet but no log.
         StoreError: A store is not there, or cannot be opened.
+        EngineError: A file is Parquet, and what reads it is not installed.
     """
 
     def __init__(self, paths: Sequence[str], batch_id: str | None, until: Until, stack: contextlib.ExitStack) -> None:
+        paths = [name for path in paths for name in ([path] if is_url(path) else expanded([path]))]
         self._paths = paths
         self._batch_id = batch_id
         self._until = until
-        self._readings: list[log.Reading] = []
+        self._readings: list[log.Reading | parquet.Reading] = []
         self._torn: list[LogError] = []
         total = check_paths([path for path in paths if not is_url(path)])
+        self.parquet: dict[int, parquet.Reading] = {
+            place: bulk("parquet").Reading(path)
+            for place, path in enumerate(paths)
+            if not is_url(path) and is_parquet(path)
+        }
+        """Those of the paths that are Parquet, by their place."""
         self.stores = {
             place: StoreReading(stack.enter_context(open_store(path)), batch_id, until)
             for place, path in enumerate(paths)
@@ -167,17 +203,49 @@ class Input:
         for place, path in enumerate(self._paths):
             if place in self.stores:
                 yield from self.stores[place]
-                continue
-            refused: list[LogError] = []
-            for record in self._read([path], refused):
-                yield from refused
-                refused.clear()
-                yield record
+            elif place in self.parquet:
+                yield from self._of_parquet(place)
+            else:
+                yield from self._of_lines(path)
+
+    def _of_lines(self, path: str) -> Iterator[Record | LogError]:
+        refused: list[LogError] = []
+        for record in self._read([path], refused):
             yield from refused
+            refused.clear()
+            yield record
+        yield from refused
+
+    def _of_parquet(self, place: int) -> Iterator[Record | LogError]:
+        reading = self.parquet[place]
+        self._readings.append(reading)
+        for record in reading:
+            if isinstance(record, LogError) or (
+                self._batch_id in {None, record.batch_id} and _is_early(record, self._until)
+            ):
+                yield record
 
     def for_reducer(self) -> "log.Reading | Input":
-        """What a reducer takes best: if they are all files, it decodes their lines itself, without building records."""
-        return self if self.stores else self._read(self._paths, None)
+        """What a reducer takes best: if all are lines, it decodes them itself, without building records."""
+        return self if self.stores or self.parquet else self._read(self._paths, None)
+
+    @property
+    def names(self) -> list[str]:
+        """The files and stores, in order, as the places of their records name them."""
+        return [self.stores[place].name if place in self.stores else path for place, path in enumerate(self._paths)]
+
+    def sources(self) -> "list[Source]":
+        """The same for an engine; all of it, whatever batch was asked for."""
+        duckdb, columns = bulk("duckdb"), bulk("columns")
+        return [duckdb.Source(name, partial(self._blocks, columns, place)) for place, name in enumerate(self.names)]
+
+    def _blocks(self, columns: Any, place: int) -> Any:
+        if place in self.stores:
+            return columns.of_records(self.stores[place])
+        if place in self.parquet:
+            self._readings.append(self.parquet[place])
+            return self.parquet[place].blocks()
+        return columns.of_lines(self._read([self._paths[place]], None))
 
     def _read(self, paths: Sequence[str], refused: list[LogError] | None) -> log.Reading:
         def note(error: LogError) -> None:

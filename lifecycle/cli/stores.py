@@ -245,7 +245,7 @@ def export(url: str, batch_id: str | None, to: str | None) -> int:
             return FOUND
         reading = StoreReading(store, batch_id, None)
         with (
-            _standard_output(store.url) if to is None or stdout else _new_file(to, store.url) as take,
+            standard_output() if to is None or stdout else _new_file(to) as take,
             progress("export", lambda: reading.records_read, None, "events", streams=stdout),
         ):
             records = iter(reading)
@@ -272,14 +272,14 @@ _Take = Callable[[Sequence[Record]], None]
 
 
 @contextlib.contextmanager
-def _standard_output(url: str) -> Iterator[_Take]:
+def standard_output() -> Iterator[_Take]:
     """Writes lines to stdout: to the byte as a log has them, except on a terminal."""
     encode = _printable if is_terminal(sys.stdout) else wire.encode_record
-    yield lambda part: write_bytes(b"".join(_line(record, url, encode) for record in part))
+    yield lambda part: write_bytes(b"".join(log_line(record, encode) for record in part))
 
 
 @contextlib.contextmanager
-def _new_file(path: str, url: str) -> Iterator[_Take]:
+def _new_file(path: str) -> Iterator[_Take]:
     """Appends to a new file, durably. If that fails there is none."""
     try:
         Path(path).open("xb").close()
@@ -290,7 +290,7 @@ def _new_file(path: str, url: str) -> Iterator[_Take]:
 
     def take(part: Sequence[Record]) -> None:
         for record in part:
-            _line(record, url, wire.encode_record)
+            log_line(record)
         log.append(path, part)
 
     try:
@@ -305,12 +305,12 @@ def _printable(record: Record) -> bytes:
     return printable_line(record).encode()[:-1]
 
 
-def _line(record: Record, url: str, encode: Callable[[Record], bytes]) -> bytes:
+def log_line(record: Record, encode: Callable[[Record], bytes] = wire.encode_record) -> bytes:
     """
     A line of a log, with its newline.
 
     Raises:
-        StoreError: A log cannot hold it.
+        StoreError: A log cannot hold the record, which has its `place`.
     """
     try:
         line = encode(record)
@@ -320,8 +320,8 @@ def _line(record: Record, url: str, encode: Callable[[Record], bytes]) -> bytes:
         if len(line) <= wire.MAX_BYTES:
             return line + b"\n"
         problem = f"{len(line):,} bytes are over the limit of {wire.MAX_BYTES:,}"
-    name = repr(record.batch_id[:200])
-    raise StoreError(f"{url}: version {record.version} of batch {name} is no line of a log: {problem}")
+    where, name = (record.place or ("",))[0], repr(record.batch_id[:200])
+    raise StoreError(f"{where}: version {record.version} of batch {name} is no line of a log: {problem}")
 
 
 # ------------------------------------------------------------------------------------------------------------ verify

@@ -17,7 +17,7 @@ from lifecycle.cli import app
 from tests.cli.running import GOLDEN, PATIENT, Terminal, command, environment, interruptible, lifecycle, started
 
 COMMANDS = ["replay", "audit", "check", "observe", "diff", "outcome", "show", "explain", "machine", "generate"]
-COMMANDS += ["reconcile", "schema", "completion"]
+COMMANDS += ["reconcile", "schema", "completion", "convert"]
 READERS = [["replay"], ["audit"], ["check"], ["audit", "--format", "json"], ["check", "--format", "jsonl"]]
 NIGHT = str(GOLDEN / "night.jsonl")
 

@@ -92,7 +92,17 @@ def test_an_audit_finds_exactly_what_the_golden_log_is_labelled_with() -> None:
         for _, line, rule, batch, version in labels
     ]
     keys = ("file", "line", "rule", "batch_id", "version")
-    assert [tuple(finding[key] for key in keys) for finding in findings] == expected
+    assert sorted([tuple(finding[key] for key in keys) for finding in findings], key=repr) == sorted(expected, key=repr)
+
+
+def test_the_findings_of_an_audit_are_sorted_by_batch_version_and_rule() -> None:
+    findings = [json.loads(line) for line in (GOLDEN / "audit.jsonl").read_text().splitlines()]
+    rules = ["wire", *lc.RULES]
+    places = [
+        (found["batch_id"] or "", found["version"] or 0, rules.index(found["rule"]), found["line"])
+        for found in findings
+    ]
+    assert places == sorted(places)
 
 
 def test_the_formats_of_an_audit_tell_the_same() -> None:

@@ -165,7 +165,7 @@ class TestTables:
         head, rule, first = text.splitlines()[:3]
         assert head.split()[:6] == ["where", "rule", "tier", "batch", "version", "event"]
         assert set(rule) == {"─"}
-        assert first.split()[:4] == ["night.jsonl:1", "L2", "law", "msgbatch_01AJwnfRphh7POGhsGPHpBVU"]
+        assert first.split()[:4] == ["night.jsonl:47", "wire", "law", output.NOTHING]
         assert max(map(len, text.splitlines())) <= 200
 
     @pytest.mark.parametrize("command", ["audit", "replay"])
