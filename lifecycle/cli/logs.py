@@ -214,9 +214,9 @@ def _check(how: How) -> bool:
     """Whether *how* can only be done by DuckDB; a `UsageError` if it cannot be done."""
     if how.memory_limit is not None:
         try:
-            check_size(how.memory_limit)
+            check_size("--memory-limit", how.memory_limit)
         except ValueError as error:
-            raise UsageError(f"--memory-limit: {error}") from None
+            raise UsageError(str(error)) from None
     wanted = {
         "--order version": how.order == "version",
         "--memory-limit": how.memory_limit is not None,

@@ -29,10 +29,10 @@ _MAGIC = b"PAR1"
 _SIZE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\s?[kmgt]i?b", re.IGNORECASE)
 
 
-def check_size(text: str) -> str:
-    """See that *text* is a size, such as ``512MB`` or ``1.5 GiB``; a `ValueError` if it is none."""
+def check_size(name: str, text: str) -> str:
+    """See that *text* is a size, such as ``512MB`` or ``1.5 GiB``; if not, a `ValueError` says so of *name*."""
     if _SIZE.fullmatch(text) is None:
-        raise ValueError(f"expected a size such as 512MB or 2GB, got {text!r}")
+        raise ValueError(f"{name}: expected a size such as 512MB or 2GB, got {text!r}")
     return text
 
 

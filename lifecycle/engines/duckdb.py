@@ -216,7 +216,7 @@ def _settings(order: Order, memory_limit: str | None, threads: int | None) -> di
         "arrow_large_buffer_size": "true",  # long texts
     }
     if memory_limit is not None:
-        settings["memory_limit"] = check_size(memory_limit)
+        settings["memory_limit"] = check_size("memory_limit", memory_limit)
     if threads is not None:
         if threads < 1:
             raise ValueError(f"threads: expected 1 or more, got {threads}")
@@ -231,7 +231,7 @@ def _sorted(feed: _Feed, settings: dict[str, Any], keys: str) -> Iterator[pa.Rec
         raise _told(error, settings) from error
     try:
         connection.register("log", pa.RecordBatchReader.from_batches(_SCHEMA, iter(feed)))
-        rows = connection.sql(f"SELECT * FROM log ORDER BY {keys}").to_arrow_reader(columns.ROWS)  # noqa: S608 -- our own words
+        rows: Any = connection.sql(f"SELECT * FROM log ORDER BY {keys}").to_arrow_reader(columns.ROWS)  # noqa: S608 -- our own words
         while True:
             try:
                 batch = rows.read_next_batch()
@@ -243,6 +243,7 @@ def _sorted(feed: _Feed, settings: dict[str, Any], keys: str) -> Iterator[pa.Rec
             raise feed.error from None
         raise _told(error, settings) from error
     finally:
+        rows = None  # or else the traceback of an error would hold it, and DuckDB its files
         connection.close()
 
 

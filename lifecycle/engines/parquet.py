@@ -157,7 +157,8 @@ class Writer:
         self._size = 0
         self._written = 0
         with self._translated():
-            self._file: Any = pq.ParquetWriter(self._path, columns.SCHEMA, compression="zstd", write_page_checksum=True)
+            self._sink = Path(self._path).open("wb")  # noqa: SIM115 -- `__exit__` closes it
+            self._file: Any = pq.ParquetWriter(self._sink, columns.SCHEMA, compression="zstd", write_page_checksum=True)
 
     def add(self, record: Record) -> None:
         """
@@ -183,11 +184,16 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write()
-            with self._translated():
-                self._file.close()
-        else:
+        try:
+            if kind is None:
+                self._write()
+                with self._translated():
+                    self._file.close()
+                    self._sink.close()
+        finally:
+            # Where something failed the file must not get its end, which would make it one.
+            with contextlib.suppress(*_UNREADABLE):
+                self._sink.close()
             with contextlib.suppress(*_UNREADABLE):
                 self._file.close()
 

@@ -232,6 +232,106 @@ class TestAudit:
         assert out.splitlines()[-1] == "1 event of 1 batch: 1 finding (1 law); 1 batch with a broken law"
 
 
+class TestEngines:
+    """Whoever groups the records, the report is the same to the byte."""
+
+    WAYS = ([], ["--engine", "one"], ["--engine", "duckdb"], ["--memory-limit", "300MB"], ["--threads", "1"])
+
+    @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+    def test_from_lines(self, form: str) -> None:
+        told = [
+            lifecycle("audit", "night.jsonl", "--profile", "hosted", "--format", form, *way, cwd=GOLDEN)
+            for way in self.WAYS
+        ]
+        assert told == [told[0]] * len(self.WAYS)
+        assert told[0][0] == 1
+
+    def test_from_parquet_under_any_name(self, tmp_path: Path) -> None:
+        lifecycle("convert", "night.jsonl", str(tmp_path / "a.parquet"), "--skip", cwd=GOLDEN)
+        (tmp_path / "a.parquet").rename(tmp_path / "night")
+        lifecycle("convert", "night", "night.jsonl", cwd=tmp_path)
+        lines = lifecycle("audit", "night.jsonl", "--profile", "hosted", "--format", "jsonl", cwd=tmp_path)
+        for way in self.WAYS:
+            status, out, err = lifecycle(
+                "audit", "night", "--profile", "hosted", "--format", "jsonl", *way, cwd=tmp_path
+            )
+            assert (status, out.replace('"file":"night"', '"file":"night.jsonl"'), err) == lines
+
+    def test_from_a_store(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'a.db'}"
+        records = [
+            lc.Record(name, 1, lc.Created(name, NOON, NOON + 2 * DAY, 3), None, NOON) for name in ("b", "a", "'", "é")
+        ]
+        for number, record in enumerate(records):
+            (tmp_path / f"{number}.jsonl").write_bytes(wire.encode_record(record) + b"\n")
+        lifecycle("store", "import", *(str(tmp_path / f"{number}.jsonl") for number in range(4)), "--to", url)
+        told = [
+            lifecycle("audit", url, "--profile", "hosted", "--format", "json", *way)
+            for way in (*self.WAYS, ["--order", "version"])
+        ]
+        assert told == [told[0]] * 6
+        found = json.loads(told[0][1])["findings"]
+        assert [(each["batch_id"], each["file"], each["line"]) for each in found] == [
+            ("'", url, 3),
+            ("a", url, 2),
+            ("b", url, 1),
+            ("é", url, 4),
+        ]
+
+    def test_by_version_the_order_of_the_files_is_no_matter(self, tmp_path: Path) -> None:
+        lines = record_lines("a", "created", "counts_updated", "ended", "archived")
+        for name, number in (("1", 2), ("2", 0), ("3", 3), ("4", 1)):
+            (tmp_path / name).write_bytes(lines[number] + b"\n")
+        clean = (0, "4 events of 1 batch (1 archived): no findings\n", "")
+        assert lifecycle("audit", "1", "2", "3", "4", "--order", "version", cwd=tmp_path) == clean
+        assert lifecycle("audit", "4", "3", "1", "2", "--order", "version", cwd=tmp_path) == clean
+        assert lifecycle("audit", "1", "2", "3", "4", cwd=tmp_path)[0] == 1
+
+    def test_a_folder_and_a_quoted_pattern_are_their_files(self, tmp_path: Path) -> None:
+        for name, tag in (("b", "created"), ("a", "created")):
+            (tmp_path / "log.jsonl").write_bytes(record_lines(name, tag)[0] + b"\n")
+            lifecycle("convert", "log.jsonl", f"{name}.parquet", cwd=tmp_path)
+        told = "2 events of 2 batches (2 in_progress): no findings\n"
+        assert lifecycle("audit", ".", cwd=tmp_path) == (0, told, "")
+        assert lifecycle("audit", "*.parquet", cwd=tmp_path) == (0, told, "")
+        states = lifecycle("replay", "*.parquet", "--format", "jsonl", cwd=tmp_path)[1].splitlines()
+        assert [json.loads(state)["batch_id"] for state in states] == ["a", "b"]
+
+    def test_parquet_is_read_wherever_lines_are(self, log: Path, tmp_path: Path) -> None:
+        path = str(tmp_path / "log.parquet")
+        lifecycle("convert", str(log), path)
+        assert lifecycle("replay", path) == lifecycle("replay", str(log))
+        for more in (["--until", "2"], ["--until", "2026-01-01T13:00:00Z"], ["--batch", "a"]):
+            assert lifecycle("replay", path, *more) == lifecycle("replay", str(log), *more)
+        for more in ([], ["--until", "2"]):
+            assert lifecycle("show", path, "a", *more) == lifecycle("show", str(log), "a", *more)
+
+    @pytest.mark.parametrize("way", [["--order", "version"], ["--memory-limit", "1GB"], ["--threads", "2"]])
+    def test_what_only_duckdb_can_do_one_pass_refuses(self, way: list[str], log: Path) -> None:
+        status, _, err = lifecycle("audit", str(log), "--engine", "one", *way)
+        assert (status, err.splitlines()[0]) == (
+            2,
+            f"lifecycle: {' '.join(way[: 1 + (way[0] == '--order')])} needs the engine duckdb",
+        )
+
+    @pytest.mark.parametrize(
+        "way", [["--memory-limit", "much"], ["--threads", "0"], ["--order", "time"], ["--engine", "spark"]]
+    )
+    def test_a_mistake_is_named(self, way: list[str], log: Path) -> None:
+        assert lifecycle("audit", str(log), *way)[0] == 2
+
+    def test_too_little_memory_is_told(self, log: Path) -> None:
+        status, out, err = lifecycle("audit", str(log), "--memory-limit", "1KB")
+        assert (status, out) == (3, "")
+        assert err.startswith("lifecycle: DuckDB cannot sort the log with a limit of 1KB: ")
+
+    def test_a_torn_tail_warns_and_does_not_fail(self, log: Path) -> None:
+        log.write_bytes(log.read_bytes() + b"{")
+        told = [lifecycle("audit", str(log), *way) for way in self.WAYS]
+        assert told == [told[0]] * len(self.WAYS)
+        assert (told[0][0], "has no end" in told[0][2]) == (0, True)
+
+
 class TestShow:
     def test_a_life_is_told_event_by_event(self, log: Path) -> None:
         status, out, err = lifecycle("show", str(log), "a")

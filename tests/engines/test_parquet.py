@@ -1,0 +1,173 @@
+"""Logs as Parquet: the same bytes again, and a clear word where a file is none."""
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+
+import lifecycle as lc
+from lifecycle import testing, wire
+from lifecycle.engines import columns, is_parquet, parquet
+from tests.engines.test_columns import EXTREMES, changed, put, table
+from tests.lives import CREATED, T, records
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.parquet"
+
+
+def test_lines_come_back_to_the_byte(path: Path) -> None:
+    found = [*records(), *EXTREMES]
+    parquet.write(path, found)
+    assert is_parquet(str(path))
+    assert [wire.encode_record(record) for record in parquet.read(path)] == list(map(wire.encode_record, found))
+    assert [record.place for record in parquet.read(path)] == [(str(path), row) for row in range(1, len(found) + 1)]
+
+
+@settings(max_examples=settings().max_examples // 10)
+@given(found=testing.logs(repeats=True))
+def test_so_do_those_of_any_log(tmp_path_factory: pytest.TempPathFactory, found: tuple[lc.Record, ...]) -> None:
+    path = tmp_path_factory.mktemp("log") / "log.parquet"
+    parquet.write(path, found)
+    assert list(parquet.read(path)) == list(found)
+
+
+def test_long_files_have_many_groups_and_rows_are_counted_through(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_GROUP", 4)
+    monkeypatch.setattr(columns, "ROWS", 3)
+    found = records() * 3
+    parquet.write(path, found)
+    assert pq.ParquetFile(path).metadata.num_row_groups == 5
+    assert [record.place for record in parquet.read(path)] == [(str(path), row) for row in range(1, 19)]
+    reading = parquet.Reading(path)
+    assert (reading.rows, reading.bytes_read) == (18, 0)
+    assert [record for record in reading if isinstance(record, lc.Record)] == found
+    assert reading.bytes_read == path.stat().st_size
+
+
+def test_no_records_are_a_log_too(path: Path) -> None:
+    parquet.write(path, [])
+    assert list(parquet.read(path)) == []
+    assert parquet.Reading(path).bytes_read == 0
+
+
+class TestRefusedRows:
+    def test_they_stand_where_they_are_in_the_file(self, path: Path) -> None:
+        batch = put("event_id", 0, None)
+        place = batch.schema.names.index("processing")
+        batch = batch.set_column(place, "processing", pa.array([None, -3, None, 0, None, 1]))
+        pq.write_table(pa.Table.from_batches([batch]), path)
+        found = list(parquet.Reading(path))
+        assert [one.line if isinstance(one, lc.LogError) else one.version for one in found] == [1, 2, 3, 4, 5, 6]
+        assert [isinstance(one, lc.LogError) for one in found] == [True, True, False, False, False, True]
+        assert isinstance(found[1], lc.LogError)
+        assert found[1].problems == (("$.processing", f"expected a number from 0 to {2**63 - 1}, got -3"),)
+        assert found[1].path == str(path)
+
+    def test_reading_raises_at_the_first_or_tells_of_each(self, path: Path) -> None:
+        pq.write_table(pa.Table.from_batches([put("version", 2, -1)]), path)
+        reading = parquet.read(path)
+        assert [next(reading).version for _ in "12"] == [1, 2]
+        with pytest.raises(lc.LogError) as caught:
+            next(reading)
+        assert caught.value.line == 3
+        told: list[lc.LogError] = []
+        assert [record.version for record in parquet.read(path, on_error=told.append)] == [1, 2, 4, 5, 6]
+        assert [error.line for error in told] == [3]
+
+
+class TestRefusedFiles:
+    @pytest.mark.parametrize(
+        ("batch", "said"),
+        [
+            (changed(processing=pa.array([0.0] * 6)), "the column processing: expected int64, got double"),
+            (
+                changed(recorded_at=pa.array([T.replace(tzinfo=None)] * 6)),
+                "expected timestamp[us, tz=UTC], got timestamp[us]",
+            ),
+            (changed(total=pa.nulls(6)), 'the column "total" is unknown'),
+            (changed().drop_columns(["event"]), "the column event is missing"),
+        ],
+    )
+    def test_other_columns(self, path: Path, batch: pa.RecordBatch, said: str) -> None:
+        pq.write_table(pa.Table.from_batches([batch]), path)
+        with pytest.raises(lc.LogError) as caught:
+            parquet.Reading(path)
+        assert (caught.value.path, caught.value.line) == (str(path), None)
+        assert said in caught.value.reason
+
+    @pytest.mark.parametrize("keep", [4, 100, -1])
+    def test_a_torn_one(self, path: Path, keep: int) -> None:
+        parquet.write(path, records())
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(lc.LogError) as caught:
+            parquet.Reading(path)
+        assert caught.value.reason.startswith("cannot be read: ")
+        assert "\n" not in caught.value.reason
+
+    @pytest.mark.parametrize("name", ["none", "", "\0"])
+    def test_none_at_all(self, name: str) -> None:
+        with pytest.raises(lc.LogError):
+            parquet.Reading(name)
+
+    def test_a_page_that_was_changed(self, path: Path) -> None:
+        parquet.write(path, [lc.Record("a", 1, CREATED, f"event {n}", T) for n in range(1000)])
+        column = pq.ParquetFile(path).metadata.row_group(0).column(2)
+        place = column.data_page_offset + column.total_compressed_size // 2
+        body = bytearray(path.read_bytes())
+        body[place] ^= 1
+        path.write_bytes(body)
+        reading = parquet.Reading(path)
+        with pytest.raises(lc.LogError):
+            list(reading)
+
+
+class TestWriting:
+    def test_where_no_file_can_be(self, tmp_path: Path) -> None:
+        with pytest.raises(lc.LogError) as caught:
+            parquet.write(tmp_path / "none" / "log.parquet", records())
+        assert caught.value.path == str(tmp_path / "none" / "log.parquet")
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            lc.Record("a", -1, CREATED, None, T),
+            lc.Record("a", 2**63, CREATED, None, T),
+            lc.Record("\ud800", 1, CREATED, None, T),
+            lc.Record("a", 1, lc.CountsUpdated(lc.RequestCounts(-1)), None, T),
+        ],
+    )
+    def test_a_record_that_no_line_could_say_is_refused_and_the_file_is_none(self, path: Path, bad: lc.Record) -> None:
+        with pytest.raises(lc.WireError):
+            parquet.write(path, [*records(), bad])
+        with pytest.raises(lc.LogError):
+            parquet.Reading(path)
+
+    def test_so_is_what_is_no_record(self, path: Path) -> None:
+        wrong: Any = "a line"
+        with pytest.raises(TypeError):
+            parquet.write(path, [wrong])
+
+    def test_a_full_disk(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parquet, "_GROUP", 1000)
+        found = [lc.Record("a", n, CREATED, f"{n * 7919 % 100_003:x}", T) for n in range(20_000)]
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        try:
+            with pytest.raises(lc.LogError) as caught:
+                parquet.write(path, found)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert caught.value.reason.startswith("cannot be written: ")
+
+
+def test_what_is_held_does_not_grow_with_the_texts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "BYTES", 100_000)
+    parquet.write(path, [lc.Record("a" * 100_000, version, CREATED, None, T) for version in range(20)])
+    assert pq.ParquetFile(path).metadata.num_row_groups > 2
+    assert table().num_rows == 0
