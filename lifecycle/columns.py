@@ -46,19 +46,11 @@ _GUESSES = 32  # how many lengths of ids are tried in one block
 
 
 @attrs.define
-class Columns:
-    """
-    Records of a log, one a row, in the order of its lines.
-
-    A row that is not `plain` holds nothing; its line is for `lifecycle.wire` to read.
-    """
+class Facts:
+    """What records say, one a row: all that the rules ask of them."""
 
     plain: Flags
-    """Whether the line is a record in the recorded form, with the event id that is usual."""
-    key: Words
-    """64 bits that stand for the batch id; other ids may have the same."""
-    ids: Words
-    """The batch id, in UTF-8 and filled up with zeros: a row of words for each."""
+    """Whether the rest of the row says it all; if not, the record has to be looked at by itself."""
     version: Whole
     tag: Whole
     """Which event it is: a place in `TAGS`."""
@@ -69,11 +61,26 @@ class Columns:
     counts: dict[str, Whole]
     """By the names of the counts; the size that `Created` states is its `processing`."""
     url: Words
-    """64 bits that stand for the `results_url`; 0 if there is none."""
-    urls: dict[int, str]
-    """The URLs themselves, by those bits."""
+    """A number that stands for the `results_url`; 0 if there is none."""
     named: Flags
     """Whether the event names the batch of its record; only `Created` can fail to."""
+
+
+@attrs.define
+class Columns(Facts):
+    """
+    Records of a log, in the order of its lines.
+
+    A row is `plain` if its line is a record in the recorded form, with the event id that is usual; of others nothing is
+    known, and `lifecycle.wire` has to read the line. A `url` is the `url_key`.
+    """
+
+    key: Words
+    """64 bits that stand for the batch id; other ids may have the same."""
+    ids: Words
+    """The batch id, in UTF-8 and filled up with zeros: a row of words for each."""
+    urls: dict[int, str]
+    """The URLs themselves, by the numbers that stand for them."""
 
     def content(self, rows: Whole) -> NDArray[np.uint32]:
         """32 bits of a hash of what each of some events says, the same in every process."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lifecycle import columns
 from lifecycle.batch import Phase, ProcessingStatus
-from lifecycle.columns import ID_WORDS, NULL, TAGS, Columns, Flags, Whole, Words
+from lifecycle.columns import ID_WORDS, NULL, TAGS, Columns, Facts, Flags, Whole, Words
 from lifecycle.errors import LogError
 from lifecycle.fusing import EFFECTS, STATUS, new_counts, smaller
 from lifecycle.machine import TRANSITIONS
@@ -131,6 +131,11 @@ class States:
         for name, values in self.arrays.items():
             values[rows] = others.arrays[name]
 
+    def phases(self) -> dict[Phase, int]:
+        """How many of them are in each phase."""
+        found: list[int] = np.bincount(self.arrays["phase"], minlength=len(_PHASES)).tolist()
+        return dict(zip(Phase, found[1:], strict=True))
+
     def longer(self, rows: int) -> States:
         """The same, and more that are absent."""
         return States(
@@ -141,7 +146,7 @@ class States:
         )
 
 
-def judge(tiers: frozenset[Tier], found: Columns, rows: Whole, first: Whole, before: States) -> tuple[Flags, States]:
+def judge(tiers: frozenset[Tier], found: Facts, rows: Whole, first: Whole, before: States) -> tuple[Flags, States]:
     """
     Judge whole streams, or what comes next of them.
 
@@ -158,7 +163,8 @@ def judge(tiers: frozenset[Tier], found: Columns, rows: Whole, first: Whole, bef
     """
     last = np.append(first[1:], len(rows)) - 1
     version, tag = found.version[rows], found.tag[rows]
-    wrong = np.logical_or.reduceat((version != _shifted(version, before.arrays["version"], first) + 1), first)
+    odd = ~found.plain[rows] | (version != _shifted(version, before.arrays["version"], first) + 1)
+    wrong = np.logical_or.reduceat(odd, first)
     # An update that says the last one again, behind another, changes nothing: no rule can be newly broken.
     is_update = tag == _UPDATE
     earlier = _shifted(is_update, _ARROWS[before.arrays["phase"], _UPDATE], first)
@@ -186,7 +192,7 @@ def _shifted(values: Any, before: Any, first: Whole) -> Any:
     return shifted
 
 
-def _judge(tiers: frozenset[Tier], found: Columns, rows: Whole, first: Whole, before: States) -> tuple[Flags, States]:
+def _judge(tiers: frozenset[Tier], found: Facts, rows: Whole, first: Whole, before: States) -> tuple[Flags, States]:
     count = len(rows)
     sizes = np.diff(first, append=count)
     stream = np.repeat(np.arange(len(first)), sizes)
@@ -229,7 +235,7 @@ def _judge(tiers: frozenset[Tier], found: Columns, rows: Whole, first: Whole, be
     return np.logical_or.reduceat(wrong, first), States({name: after[last] for name, after in new.items()})
 
 
-def _values(found: Columns, name: str) -> Any:
+def _values(found: Facts, name: str) -> Any:
     """What events may give to a field of a batch."""
     if name in COUNTS:
         return found.counts[name]
@@ -448,9 +454,7 @@ class Screen:
 
     def phases(self) -> Mapping[Phase, int]:
         """How many of the streams that are not the reducer's are in each phase; each of them is in one."""
-        rows = np.flatnonzero(~self._exact[: len(self._ids)])
-        found = np.bincount(self._states.arrays["phase"][rows], minlength=len(_PHASES)).tolist()
-        return dict(zip(Phase, found[1:], strict=True))
+        return self._states.take(np.flatnonzero(~self._exact[: len(self._ids)])).phases()
 
     def finish(self) -> None:
         """Give all streams to the reducer, in the order of their first lines."""

@@ -159,6 +159,7 @@ def replay(
     "lifecycle audit *.jsonl --profile hosted --format jsonl",
     "lifecycle audit - < night.jsonl",
     "lifecycle audit sqlite:///batches.db --profile hosted",
+    "lifecycle audit year.jsonl --jobs 0",
     "lifecycle audit 'logs/*.parquet' --order version --memory-limit 512MB",
 )
 def audit(
@@ -187,6 +188,13 @@ def audit(
     threads: Annotated[
         int | None, Parameter(validator=Number(gte=1), help="How many threads DuckDB may use; by default all cores.")
     ] = None,
+    jobs: Annotated[
+        int,
+        Parameter(
+            validator=Number(gte=0),
+            help="How many processes read a long log of lines in one pass; 0: one for each core. They need NumPy.",
+        ),
+    ] = 1,
 ) -> int:
     """
     Find everything that is wrong with a log.
@@ -197,7 +205,7 @@ def audit(
     """
     from lifecycle.cli import logs as commands
 
-    how = commands.How(engine, order, memory_limit, threads)
+    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1)
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
 

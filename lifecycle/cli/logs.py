@@ -169,6 +169,8 @@ class How:
     """How much memory DuckDB may take."""
     threads: int | None = None
     """How many threads DuckDB may use."""
+    jobs: int = 1
+    """How many processes read lines in one pass."""
 
 
 def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int:
@@ -188,7 +190,7 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
             done = Audit(Findings(records.names, how.order))
             reducer = Reducer(profile, wire.DATA)
             try:
-                for finding in reducer.run(records.for_reducer()):
+                for finding in reducer.run(records.for_reducer(), how.jobs):
                     done.findings.add(finding)
             except (LogError, StoreError) as error:
                 broken_off = error

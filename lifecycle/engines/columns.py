@@ -14,7 +14,7 @@ from lifecycle import log, wire
 from lifecycle.batch import RequestCounts, unchecked
 from lifecycle.engines import MISSING
 from lifecycle.errors import LogError
-from lifecycle.events import EVENTS, Event, Record
+from lifecycle.events import EVENTS, Created, Event, Record
 from lifecycle.fusing import new_counts
 from lifecycle.parsing import shown
 from lifecycle.rules import COUNTS
@@ -23,6 +23,8 @@ try:
     import numpy as np
     import pyarrow as pa
     from pyarrow import compute
+
+    from lifecycle.columns import LARGEST, NULL, Facts
 except ImportError as error:
     raise ImportError(MISSING) from error
 
@@ -242,6 +244,33 @@ def _problems(
             yield path, f"expected one of {', '.join(OF_EVENT)}, got {shown(tag)}"
         elif name in FIELDS and own is not None and name not in own:
             yield path, f"{tag} has no such field"
+
+
+_MOMENTS = [name for name, kind in FIELDS.items() if kind == "time" and name != "expires_at"]
+_CREATED = EVENTS.index(Created)
+
+
+def facts(batch: pa.RecordBatch) -> Facts:
+    """What the rules ask of rows of `COLUMNS`. The numbers that stand for URLs hold for these rows alone."""
+
+    def numbers(name: str, null: int) -> Any:
+        return batch.column(name).fill_null(null).to_numpy()
+
+    tag = batch.column("event").to_numpy().astype(np.int64)
+    counts = {name: numbers(name, 0) for name in COUNTS}
+    counts[COUNTS[0]] = np.where(tag == _CREATED, numbers("request_count", 0), counts[COUNTS[0]])
+    named = pc.coalesce(pc.equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
+    url = batch.column("results_url").dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
+    return Facts(
+        plain=np.logical_and.reduce([values <= LARGEST for values in counts.values()]),
+        version=batch.column("version").to_numpy(),
+        tag=tag,
+        at=np.maximum.reduce([numbers(name, NULL) for name in _MOMENTS]),  # no event has two
+        expires_at=numbers("expires_at", NULL),
+        counts=counts,
+        url=url.view(np.uint64),
+        named=named.to_numpy(zero_copy_only=False),
+    )
 
 
 def stored(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -5,8 +5,8 @@ DuckDB parses nothing and knows no rule: it gets columns of records that are rea
 stream, spilling to a private temporary folder what its memory limit does not hold.  So the events of one batch are
 judged together, its state is dropped when they are done, and memory does not grow with the log.
 
-Three functions, and what comes between them can be changed by itself: `in_order` sorts, `columns.records` gives the
-records of rows, `judge` feeds the reducer.
+`in_order` sorts; `judge` has the streams that are plainly legal judged as columns (`lifecycle.screening`), and feeds
+the reducer with all others.
 """
 
 import os
@@ -21,15 +21,22 @@ from lifecycle.engines import MISSING, Order, check_size, columns, expanded, is_
 from lifecycle.engines.report import Audit, Findings
 from lifecycle.errors import EngineError, LogError
 from lifecycle.events import Record
-from lifecycle.replaying import Finding, Reducer
-from lifecycle.rules import LAWS, Profile
+from lifecycle.replaying import Finding, Reducer, Totals
+from lifecycle.rules import LAWS, Profile, Tier
 
-import pyarrow as pa  # isort: skip -- after `columns`, which says what is missing if it is
+# After `columns`, which says what is missing if it is.
+import numpy as np  # isort: skip
+import pyarrow as pa  # isort: skip
+from lifecycle import screening  # isort: skip
 
 try:
     import duckdb
 except ImportError as error:
     raise ImportError(MISSING) from error
+
+
+_LONG = 16 * columns.ROWS
+"""How many rows of one stream are held to be judged at once."""
 
 
 @attrs.frozen
@@ -112,9 +119,53 @@ def audit_sources(
 
 
 def judge(batches: Iterable[pa.RecordBatch], names: Sequence[str], reducer: Reducer, done: Audit) -> Iterator[Finding]:
-    """Feed sorted rows to *reducer*, stream by stream, and count what they amount to in *done*."""
-    yield from reducer.run(_records(batches, names, reducer, done))
+    """Judge sorted rows, and count in *done* what they amount to. The *reducer* gets the streams that it has to see."""
+    yield from reducer.run(_records(_screened(batches, reducer.tiers, done), names, reducer, done))
     done.count(reducer)
+
+
+def _screened(batches: Iterable[pa.RecordBatch], tiers: frozenset[Tier], done: Audit) -> Iterator[pa.RecordBatch]:
+    """The rows of the streams that are not plainly legal; the others are counted in *done*."""
+    for batch, is_whole in _whole(batches):
+        if not is_whole:
+            yield batch
+            continue
+        first = np.array([0, *_changes(batch.column("batch_id"))])
+        before = screening.States.absent(len(first))
+        wrong, states = screening.judge(tiers, columns.facts(batch), np.arange(batch.num_rows), first, before)
+        sizes = np.diff(first, append=batch.num_rows)
+        clean = np.flatnonzero(~wrong)
+        done.add(Totals(int(sizes[clean].sum()), len(clean), 0, states.take(clean).phases()))
+        if len(clean) < len(first):
+            yield batch.filter(pa.array(np.repeat(wrong, sizes)))
+
+
+def _whole(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    """Cut sorted rows between streams, and say so; but a very long stream comes in several parts."""
+    held: pa.RecordBatch | None = None  # the last stream so far
+    long: str | None = None  # the stream that comes in parts
+    for batch in batches:
+        rows = batch if held is None else pa.Table.from_batches([held, batch]).combine_chunks().to_batches()[0]
+        held = None
+        starts = [0, *_changes(rows.column("batch_id"))]
+        if long is not None:
+            end = starts[0] if rows.column("batch_id")[0].as_py() != long else [*starts, rows.num_rows][1]
+            if end:
+                yield rows.slice(0, end), False
+            if end == rows.num_rows:
+                continue
+            long = None
+            rows = rows.slice(end)
+            starts = [start - end for start in starts if start >= end]
+        if starts[-1]:
+            yield rows.slice(0, starts[-1]), True
+        held = rows.slice(starts[-1])
+        if held.num_rows > _LONG:
+            yield held, False
+            long = held.column("batch_id")[0].as_py()
+            held = None
+    if held is not None:
+        yield held, True
 
 
 def _records(

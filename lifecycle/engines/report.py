@@ -19,7 +19,7 @@ from lifecycle.batch import Phase
 from lifecycle.engines import Order
 from lifecycle.errors import EngineError
 from lifecycle.lines import said
-from lifecycle.replaying import Finding, Reducer
+from lifecycle.replaying import Finding, Reducer, Totals
 from lifecycle.rules import RULES, WIRE, Tier
 
 _RUN = 100_000
@@ -145,15 +145,17 @@ class Audit:
     phases: dict[Phase, int] = attrs.field(factory=lambda: dict.fromkeys(Phase, 0))
     """In which phases the batches of the streams are; those without a legal `Created` are in none."""
 
+    def add(self, totals: Totals) -> None:
+        """Count other streams in."""
+        self.events += totals.events
+        self.streams += totals.streams
+        self.broken += totals.broken
+        for phase, count in totals.phases.items():
+            self.phases[phase] += count
+
     def count(self, reducer: Reducer) -> None:
         """Count the streams of *reducer*, and let it forget them."""
-        self.streams += len(reducer.streams)
-        for stream in reducer.streams.values():
-            phase = stream.legal.phase
-            if phase is not None:
-                self.phases[phase] += 1
-        self.broken += len(reducer.broken)
-        self.events += reducer.events
+        self.add(reducer.totals())
         reducer.streams.clear()
         reducer.broken.clear()
         reducer.events = 0

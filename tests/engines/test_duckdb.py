@@ -397,24 +397,27 @@ class TestMemoryAndDisk:
         held = []
 
         class Watched(Reducer):
-            def run(self, records: Any) -> Iterator[lc.Finding]:
+            def run(self, records: Any, jobs: int = 1) -> Iterator[lc.Finding]:
                 def watched() -> Iterator[Any]:
                     for record in records:
                         held.append(len(self.streams))
                         yield record
 
-                return super().run(watched())
+                return super().run(watched(), jobs)
 
         path = tmp_path / "log.parquet"
         names = [f"{number:03}" for number in range(300)]
-        parquet.write(path, [record for turn in zip(*map(life, names), strict=True) for record in turn])
+        lives = [life(name) for name in names]
+        for records in lives:  # or else the reducer would not see them
+            records.append(attrs.evolve(records[-1], version=len(records) + 1, event_id="again"))
+        parquet.write(path, [record for turn in zip(*lives, strict=True) for record in turn])
         reducer, done = Watched(lc.LAWS), Audit(Findings([str(path)], "log"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(columns, "ROWS", 100)  # a stream goes on in the next block
             source = duckdb.Source(str(path), parquet.Reading(path).blocks)
             batches = duckdb.in_order([source], order="log", memory_limit=None, threads=1, refuse=lambda _: None)
-            assert list(duckdb.judge(batches, [str(path)], reducer, done)) == []
-        assert (done.events, done.streams, done.broken, max(held)) == (1800, 300, 0, 1)
+            assert len(list(duckdb.judge(batches, [str(path)], reducer, done))) == 300
+        assert (done.events, done.streams, done.broken, max(held)) == (2100, 300, 300, 1)
         assert done.phases[lc.Phase.DELETED] == 300
 
 
