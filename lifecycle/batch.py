@@ -109,10 +109,10 @@ def unchecked(cls: type[T]) -> Callable[..., T]:
     frozen ``__init__``.  Written as source and compiled, as attrs does it.
     """
     names = [field.name for field in attrs.fields(cls)]  # type: ignore[arg-type] # every caller passes an attrs class
-    # Both plain setters in the class, or CPython looks them up anew at each assignment.
-    plain = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    scope: dict[str, Any] = {"cls": cls, "twin": type(cls.__name__, (cls,), plain), "new": object.__new__}
-    lines = [f"def build({', '.join(names)}):", "    self = new(twin)"]
+    # Both plain setters in the class, or CPython looks them up anew at each assignment; and `twin()` beats `__new__`.
+    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    scope: dict[str, Any] = {"cls": cls, "twin": type(cls.__name__, (cls,), {"__slots__": (), **plain})}
+    lines = [f"def build({', '.join(names)}):", "    self = twin()"]
     lines += [f"    self.{name} = {name}" for name in names]
     lines += ["    self.__class__ = cls", "    return self"]
     exec("\n".join(lines), scope)  # noqa: S102 -- the source is made of field names of our own classes

@@ -5,18 +5,17 @@ Laws, which the tests hold: a fold may stop anywhere and go on; a refused event 
 admit the arrows of the machine and nothing else.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable
+from typing import Any
 
-from lifecycle.batch import MessageBatch, Phase
+from lifecycle.batch import MessageBatch
 from lifecycle.errors import EmptyStream, IllegalTransition, RuleBroken, quoted
 from lifecycle.events import EVENTS, Event
-from lifecycle.fusing import State, Steps, is_clean, newly_broken, steps, violations
+from lifecycle.fusing import NO_MORE, State, fold_of, is_clean, newly_broken, steps, violations
 from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, Profile, Tier, Violation
 
 _NOTHING: frozenset[Tier] = frozenset()
-_NO_STEPS = Steps()
 
 
 def evolve(batch: MessageBatch | None, event: Event, *, profile: Profile = LAWS) -> MessageBatch:
@@ -102,35 +101,22 @@ def check_type(name: str, value: object, kind: type) -> None:
 def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profile: Profile) -> MessageBatch:
     if profile.__class__ is not Profile:
         check_type("profile", profile, Profile)
-    table = steps(profile.enforced)
-    state, legal, batch = State(), table[None], start
     if start is not None:
         check_type(name, start, MessageBatch)
-        state, legal = _enter(start, table)
-    version = 0
-    for event in events:
-        version += 1
-        try:
-            following = legal[event.__class__](state, event)
-        except KeyError:
-            following = None
-        if following is not None:
-            legal = following
-            continue
-        if version > 1 and legal is not _NO_STEPS:
-            batch = state.batch(cast(Phase, legal.phase))
-        batch = evolve_carefully(batch, event, profile.enforced, version if name == "start" else None)
-        state, legal = _enter(batch, table)
-    if version and legal is not _NO_STEPS:
-        return state.batch(cast(Phase, legal.phase))
+    tiers = profile.enforced
+    rest, batch, version = iter(events), start, 0
+    while True:
+        event: Any
+        if batch is None or is_clean(LAWS.tiers)(batch):
+            batch, version, event = fold_of(tiers)(rest, batch, version)
+        else:  # the fused steps rely on all laws
+            event, version = next(rest, NO_MORE), version + 1
+        if event is NO_MORE:
+            break
+        batch = evolve_carefully(batch, event, tiers, version if name == "start" else None)
     if batch is None:
         raise EmptyStream
     return batch
-
-
-def _enter(batch: MessageBatch, table: Mapping[Phase | None, Steps]) -> tuple[State, Steps]:
-    """The state and the legal steps of *batch*: none if it breaks a law, for the fused steps rely on all of them."""
-    return State.of(batch), table[batch.phase] if is_clean(LAWS.tiers)(batch) else _NO_STEPS
 
 
 def evolve_carefully(

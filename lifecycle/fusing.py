@@ -13,7 +13,7 @@ trying them.  A rule that the event cannot break comes out as False and is left 
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from types import CodeType
@@ -357,6 +357,81 @@ def steps(tiers: frozenset[Tier], classes: tuple[type, ...] = EVENTS) -> Mapping
         step = _compile(_step(tiers, phase, tag), "step", scope, title)
         table[phase] |= {cls: step for cls in classes if cast(type[Event], cls).tag == tag}
     return table
+
+
+Fold = Callable[[Iterator[Event], MessageBatch | None, int], tuple[MessageBatch | None, int, object]]
+"""
+A fold of lawful events, ``(events, batch, version) -> (batch, version, event)``.
+
+It takes *events* for as long as they break no rule, and returns the batch that they lead to, *version* plus how many it
+took, and the event that it refused, counted as taken: `NO_MORE` if there is none.
+"""
+
+NO_MORE = object()
+"""In place of an event: there are no more."""
+
+
+@cache
+def fold_of(tiers: frozenset[Tier]) -> Fold:
+    """
+    All steps of all phases fused into one function, with the state in local variables: what `steps` does, in one go.
+
+    Its batch, unless None, satisfies the laws.
+    """
+    scope = {cls.__name__: cls for cls in EVENTS} | {"RequestCounts": RequestCounts, "NO_MORE": NO_MORE}
+    scope |= {f"PHASE_{phase.name}": phase for phase in Phase} | {"new_batch": new_batch, "new_counts": new_counts}
+    fold: Fold = _compile(_fold(tiers), "fused", {**scope, "STATUS": STATUS}, "fold")
+    return fold
+
+
+def _fold(tiers: frozenset[Tier]) -> str:
+    lines = ["def fused(events, batch, version):", "    first = version", "    refused = NO_MORE", "    phase = None"]
+    lines += ["    if batch is not None:", "        phase = batch.phase", "        state_counts = batch.request_counts"]
+    lines += [f"        state_{name} = batch.{name}" for name in ("id", *FIELDS)]
+    lines += [f"        old_{name} = state_counts.{name}" for name in COUNTS]
+    lines += [f"        state_total = {' + '.join(f'old_{name}' for name in COUNTS)}"]
+    for phase in (None, *Phase):  # no arrow leads back, except to the phase itself
+        lines += [f"    if phase is {_phase_name(phase)}:", "        for event in events:", "            version += 1"]
+        lines += ["            kind = event.__class__"]
+        for (before, tag), after in TRANSITIONS.items():
+            if before is phase:
+                lines += [" " * 12 + line for line in _arrow(tiers, phase, tag, after)]
+        lines += ["            refused = event", "            break"]
+    lines += ["    if version == first + (refused is not NO_MORE):", "        return batch, version, refused"]
+    counts = ", ".join(f"old_{name}" for name in COUNTS)
+    lines += [
+        "    if state_counts.__class__ is not RequestCounts or state_counts.extra:  # what is extra is not carried"
+    ]
+    lines += [f"        state_counts = new_counts({counts}, {{}})"]
+    fields = ", ".join(f"state_{name}" for name in FIELDS)
+    lines += [f"    batch = new_batch(state_id, STATUS[phase], state_counts, {fields}, {{}})"]
+    lines += ["    return batch, version, refused"]
+    return "\n".join(lines)
+
+
+def _phase_name(phase: Phase | None) -> str:
+    return "None" if phase is None else f"PHASE_{phase.name}"
+
+
+def _arrow(tiers: frozenset[Tier], phase: Phase | None, tag: str, following: Phase) -> list[str]:
+    """One step of `_fold`: what `_step` does, for a state in local variables."""
+    (cls,) = (cls for cls in EVENTS if cls.tag == tag)
+    effects, after = EFFECTS[tag], _names_after(tag)
+    loads, test = _fused(_conditions(tiers, phase, tag))
+    read = {text: name for name, text in (load.split(" = ") for load in loads)}
+    lines = [f"if kind is {cls.__name__}:"]
+    if "counts" in effects and phase is not None:
+        lines.append(f"    counts = {effects['counts']}")
+    lines += [f"    {load}" for load in loads if load.split(" = ")[1].partition(".")[0] in ("event", "counts")]
+    if test:
+        lines += [f"    if {test}:", "        refused = event", "        break"]
+    lines += [f"    state_{name} = {read.get(text, text)}" for name, text in effects.items() if name != "counts"]
+    if "counts" in effects:
+        lines.append(f"    state_counts = {'None' if phase is None else 'counts'}")  # at first built only if they last
+        lines += [f"    old_{name} = {read.get(after[name], after[name])}" for name in COUNTS]
+    if following is phase:
+        return [*lines, "    continue"]
+    return [*lines, f"    phase = {_phase_name(following)}", "    break"]
 
 
 @cache

@@ -97,6 +97,24 @@ def test_a_refusal_tells_of_the_batch_that_the_event_met(count: int) -> None:
     assert found.value.version == count + 1
 
 
+def test_a_rule_that_refuses_tells_of_the_batch_that_the_event_met() -> None:
+    grown = lc.RequestCounts(9)
+    for count, event in (
+        (1, lc.CountsUpdated(grown)),
+        (2, lc.CancelInitiated(T - HOUR)),
+        (2, lc.Ended(T + HOUR, grown)),
+        (3, lc.CountsUpdated(grown)),
+        (3, lc.Ended(T + HOUR, grown)),
+        (4, lc.Archived(T)),
+        (4, lc.Deleted(T)),
+        (5, lc.Deleted(T)),
+    ):
+        with pytest.raises(lc.RuleBroken) as found:
+            lc.fold([*LIFE[:count], event])
+        assert found.value.before == lc.fold(LIFE[:count])
+        assert (found.value.event, found.value.version) == (event, count + 1)
+
+
 @pytest.mark.parametrize("phase", [None, *lc.Phase])
 @pytest.mark.parametrize("stranger", [None, "created", lc.Created, 3, object(), lc.RequestCounts(1), lc.Cancel(T)])
 def test_what_is_no_event_is_a_type_error(phase: lc.Phase | None, stranger: Any) -> None:
@@ -154,6 +172,9 @@ class TestDirtyStarts:
         ended = lc.fold([ENDED, ARCHIVED, DELETED], start=start)
         assert [found.rule.id for found in lc.check(start)] == ["B4"]
         assert lc.check(ended) == ()
+        with pytest.raises(lc.IllegalTransition) as refused:
+            lc.fold([ENDED, ARCHIVED, DELETED, DELETED], start=start)
+        assert (refused.value.before, refused.value.version) == (ended, 4)
 
     def test_a_contract_rule_that_was_broken_before_does_not_refuse_under_hosted(self) -> None:
         start = lc.fold([CREATED, lc.CountsUpdated(lc.RequestCounts(3, 1))])  # B7, live counts
@@ -249,7 +270,7 @@ def test_what_breaks_nothing_but_advice_takes_the_quick_way() -> None:
         for cut in range(1, len(stream)):
             start = lc.fold(stream[:cut], profile=lc.HOSTED)
             names = called_by(partial(lc.fold, stream[cut:], start=start, profile=lc.HOSTED))
-            assert "step" in names
+            assert "fused" in names
             assert "evolve_carefully" not in names
     broken = attrs.evolve(lc.fold([CREATED]), ended_at=T)
     assert "evolve_carefully" in called_by(partial(lc.fold, [REPEATED], start=broken))
