@@ -87,7 +87,7 @@ def check(batch: MessageBatch, *, before: MessageBatch | None = None, profile: P
         check_type("profile", profile, Profile)
     if before is not None:
         check_type("before", before, MessageBatch)
-    elif is_clean(profile.tiers)(batch):
+    elif is_clean[profile.tiers](batch):
         return ()
     return violations(profile.tiers, batch, before)
 
@@ -107,8 +107,8 @@ def _fold(events: Iterable[Event], name: str, start: MessageBatch | None, profil
     rest, batch, version = iter(events), start, 0
     while True:
         event: Any
-        if batch is None or is_clean(LAWS.tiers)(batch):
-            batch, version, event = fold_of(tiers)(rest, batch, version)
+        if batch is None or is_clean[LAWS.tiers](batch):
+            batch, version, event = fold_of[tiers](rest, batch, version)
         else:  # the fused steps rely on all laws
             event, version = next(rest, NO_MORE), version + 1
         if event is NO_MORE:

@@ -16,13 +16,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from types import CodeType
-from typing import Any, cast
+from types import CodeType, MappingProxyType
+from typing import Any, TypeVar, cast
 
 from lifecycle.batch import MessageBatch, Phase, ProcessingStatus, RequestCounts, unchecked
 from lifecycle.events import EVENTS, Event
 from lifecycle.machine import TRANSITIONS
 from lifecycle.rules import CONSTANTS, COUNTS, FIELDS, Rule, Scope, Tier, Violation, names_of, rules_of
+
+T = TypeVar("T")
 
 new_batch = unchecked(MessageBatch)
 new_counts = unchecked(RequestCounts)
@@ -131,6 +133,17 @@ class _Simplify(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         text = self.names.get(node.id)
         return node if text is None else _parsed(text)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        text = self.names.get(_text(node))
+        return node if text is None else _parsed(text)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.BinOp(ast.Constant(0), ast.Add(), other) | ast.BinOp(other, ast.Add(), ast.Constant(0)):
+                return other
+        return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
@@ -310,10 +323,14 @@ class _Localise(ast.NodeTransformer):
         return ast.Name(name)
 
 
-def _fused(conditions: Iterable[ast.expr]) -> tuple[list[str], str]:
+def _fused(
+    conditions: Iterable[ast.expr], values: Mapping[str, ast.expr] = MappingProxyType({})
+) -> tuple[list[str], str]:
     localise = _Localise()
     tests = [f"({ast.unparse(localise.visit(node))})" for node in conditions]
-    return [f"{name} = {text}" for name, text in localise.locals.items()], " or ".join(tests)
+    test = " or ".join(tests)
+    sums = {name: ast.unparse(localise.visit(node)) for name, node in values.items() if name in test}
+    return [f"{name} = {text}" for name, text in (localise.locals | sums).items()], test
 
 
 def _step(tiers: frozenset[Tier], phase: Phase | None, tag: str) -> str:
@@ -371,7 +388,22 @@ NO_MORE = object()
 """In place of an event: there are no more."""
 
 
-@cache
+class per_tiers(dict[frozenset[Tier], T]):  # noqa: N801 -- a decorator
+    """A function of tiers as a table that fills itself: looked up in less than half the time of `functools.cache`."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[frozenset[Tier]], T]) -> None:
+        self.make = make
+
+    def __missing__(self, tiers: frozenset[Tier]) -> T:
+        found = self[tiers] = self.make(tiers)
+        return found
+
+    cache_clear = dict.clear
+
+
+@per_tiers
 def fold_of(tiers: frozenset[Tier]) -> Fold:
     """
     All steps of all phases fused into one function, with the state in local variables: what `steps` does, in one go.
@@ -434,36 +466,45 @@ def _arrow(tiers: frozenset[Tier], phase: Phase | None, tag: str, following: Pha
     return [*lines, f"    phase = {_phase_name(following)}", "    break"]
 
 
-@cache
-def is_clean(tiers: frozenset[Tier]) -> Any:
+@per_tiers
+def is_clean(tiers: frozenset[Tier]) -> Callable[[MessageBatch], bool]:
     """The fused check of one batch on its own: ``(batch) -> bool``, true if no rule of *tiers* is broken."""
     names = {name: f"batch.{name}" for name in ("id", *FIELDS)} | {name: f"counts.{name}" for name in COUNTS}
-    names |= {"total": " + ".join(f"counts.{name}" for name in COUNTS), "extra_keys": "(*batch.extra, *counts.extra)"}
-    lines = ["def clean(batch):", "    counts = batch.request_counts"]
+    names["extra_keys"] = "(batch.extra or counts.extra or ())"
+    lines = ["def clean(batch):", "    counts = batch.request_counts", "    status = batch.processing_status"]
     for status in ProcessingStatus:
         found: list[ast.expr] = []
         for rule in rules_of(tiers, Scope.BATCH):
             found += _alternatives(smaller(rule, names | {"status": status.name}, {})).values()
-        loads, test = _fused(_none_first([node for node in found if _known(node) is not False]))
-        lines.append(f"    if batch.processing_status is {status.name}:")
+        total = ast.parse(" + ".join(f"counts.{name}" for name in COUNTS), mode="eval").body
+        total, *found = _equal_first(total, [node for node in found if _known(node) is not False])
+        loads, test = _fused(found, {"total": total})
+        lines.append(f"    if status is {status.name}:")
         lines += [f"        {load}" for load in loads]
         lines.append(f"        return not ({test})")
-    return _compile("\n".join(lines), "clean", {}, "check")
+    clean: Callable[[MessageBatch], bool] = _compile("\n".join(lines), "clean", {}, "check")
+    return clean
 
 
-def _none_first(conditions: list[ast.expr]) -> list[ast.expr]:
-    """Ask first what is set and what is None, and make the other conditions smaller by the answers."""
+def _equal_first(total: ast.expr, conditions: list[ast.expr]) -> Iterator[ast.expr]:
+    """The total and the conditions, first what is None and what is 0; all others are made smaller by the answers."""
+    names: dict[str, str] = {}
     facts: dict[str, str] = {}
     first, rest = [], []
     for node in conditions:
         match node:
             case ast.Compare(left, [ast.Is() | ast.IsNot() as operator]):
                 facts[_text(left)] = _SET if isinstance(operator, ast.Is) else _NONE  # or it would have been broken
-                first.append(node)
+            case ast.Compare(left, [ast.NotEq()], [ast.Constant(0)]):
+                names[_text(left)] = "0"
             case _:
                 rest.append(node)
-    smaller = (cast(ast.expr, _Simplify({}, facts).visit(node)) for node in rest)
-    return first + [node for node in smaller if _known(node) is not False]
+                continue
+        first.append(node)
+    simplify = _Simplify(names, facts)
+    yield simplify.visit(total)
+    yield from first
+    yield from (node for node in map(simplify.visit, rest) if _known(node) is not False)
 
 
 @cache

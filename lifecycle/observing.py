@@ -45,7 +45,7 @@ def observe(before: MessageBatch | None, snapshot: MessageBatch, *, profile: Pro
     """
     check_type("snapshot", snapshot, MessageBatch)
     check_type("profile", profile, Profile)
-    if not is_clean(profile.enforced)(snapshot):
+    if not is_clean[profile.enforced](snapshot):
         raise SnapshotConflict(before, snapshot, violations(profile.enforced, snapshot))
     if before is None:
         created = Created(snapshot.id, snapshot.created_at, snapshot.expires_at, snapshot.size)
