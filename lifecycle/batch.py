@@ -105,19 +105,33 @@ def unchecked(cls: type[T]) -> Callable[..., T]:
     """
     A constructor of *cls* for values that are known to be right: positional, in the order of the fields, no checks.
 
-    It fills a mutable twin, a subclass with the same slots, and then says what class it is: a quarter of the time of a
-    frozen ``__init__``.  Written as source and compiled, as attrs does it.
+    A quarter of the time of a frozen ``__init__``.  Written as source and compiled, as attrs does it.
     """
     names = [field.name for field in attrs.fields(cls)]  # type: ignore[arg-type] # every caller passes an attrs class
-    # Both plain setters in the class, or CPython looks them up anew at each assignment; and `twin()` beats `__new__`.
-    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
-    scope: dict[str, Any] = {"cls": cls, "twin": type(cls.__name__, (cls,), {"__slots__": (), **plain})}
-    lines = [f"def build({', '.join(names)}):", "    self = twin()"]
-    lines += [f"    self.{name} = {name}" for name in names]
-    lines += ["    self.__class__ = cls", "    return self"]
-    exec("\n".join(lines), scope)  # noqa: S102 -- the source is made of field names of our own classes
+    lines, scope = filling("found", cls, dict(zip(names, names, strict=True)))
+    source = "\n    ".join([f"def build({', '.join(names)}):", *lines, "return found"])
+    exec(source, scope)  # noqa: S102 -- the source is made of field names of our own classes
     build: Callable[..., T] = scope["build"]
     return build
+
+
+def filling(name: str, cls: type, values: Mapping[str, str]) -> tuple[list[str], dict[str, Any]]:
+    """
+    What `unchecked` does, for other compiled functions: source that makes *name* a *cls*, and the scope it needs.
+
+    It fills a mutable twin, a subclass with the same slots, and then says what class it is.
+
+    Args:
+        name: A variable.
+        cls: The class.
+        values: An expression for each field.
+    """
+    # Both plain setters in the class, or CPython looks them up anew at each assignment; and a call beats `__new__`.
+    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    twin = type(cls.__name__, (cls,), {"__slots__": (), **plain})
+    lines = [f"{name} = {cls.__name__}_twin()"]
+    lines += [f"{name}.{field} = {value}" for field, value in values.items()]
+    return [*lines, f"{name}.__class__ = {cls.__name__}"], {f"{cls.__name__}_twin": twin, cls.__name__: cls}
 
 
 def _status(value: str) -> ProcessingStatus:

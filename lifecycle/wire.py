@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, cast
 from urllib.parse import quote, unquote
 from zlib import crc32
@@ -23,11 +24,11 @@ import attrs
 import msgspec
 from msgspec.structs import astuple
 
-from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, unchecked
+from lifecycle.batch import MessageBatch, ProcessingStatus, RequestCounts, filling, unchecked
 from lifecycle.errors import WireError, quoted
 from lifecycle.events import EVENTS, Event, Record
 from lifecycle.folding import check_type
-from lifecycle.fusing import new_batch, new_counts
+from lifecycle.fusing import new_counts
 from lifecycle.parsing import parse, refuse, shown, text_problem
 
 if TYPE_CHECKING:
@@ -121,10 +122,27 @@ class _Counts(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     expired: _Whole
 
 
-class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Recorded(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The keys of a snapshot in the recorded order (49 of 49 bodies), with the values of a batch."""
+
     id: str
     type: Literal["message_batch"]
-    processing_status: Literal["in_progress", "canceling", "ended"]
+    processing_status: ProcessingStatus
+    request_counts: _Counts
+    ended_at: datetime | None
+    created_at: datetime
+    expires_at: datetime
+    archived_at: datetime | None
+    cancel_initiated_at: datetime | None
+    results_url: str | None
+
+
+class _Readable(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The same as it may be read: nullable keys may be missing, and times are whatever `_time` can read."""
+
+    id: str
+    type: Literal["message_batch"]
+    processing_status: ProcessingStatus
     request_counts: _Counts
     created_at: str
     expires_at: str
@@ -179,7 +197,8 @@ DATA: tuple[type, ...] = tuple(_data_shape(cls) for cls in EVENTS)
 """The classes of `Data`, in the order of `EVENTS`."""
 
 
-_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_recorded = msgspec.json.Decoder(_Recorded).decode
+_decode_readable = msgspec.json.Decoder(_Readable).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _DATA_DECODERS: Mapping[str, Callable[[Any], Data]] = {
     type_of(cls): msgspec.json.Decoder(data).decode for cls, data in zip(EVENTS, DATA, strict=True)
@@ -220,34 +239,75 @@ def decode_batch(data: bytes | bytearray | memoryview | str, *, max_bytes: int =
         WireError: The body is no snapshot; `problems` has all that is wrong with it.
         TypeError: *data* is neither bytes nor text.
     """
-    body = _body(data, max_bytes)
+    body = data if data.__class__ is bytes and len(data) <= max_bytes else _body(data, max_bytes)
     try:
-        raw = _decode_batch(body)
-        try:
-            return _snapshot(raw, recorded_time)
-        except ValueError:
-            return _snapshot(raw, _time)
+        raw = _decode_recorded(body)
+        if _has_recorded_times(body, raw):
+            return _snapshot(raw)
+    except REFUSED:
+        pass
+    try:
+        return _snapshot(_timed(_decode_readable(body)))
     except REFUSED:
         return _structure_batch(_parse(body))
 
 
-def _snapshot(raw: _Batch, time: Callable[[str], datetime]) -> MessageBatch:
-    ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
-    counts = raw.request_counts
-    batch: MessageBatch = new_batch(
-        raw.id,
-        _STATUSES[raw.processing_status],
-        new_counts(counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired, {}),
-        time(raw.created_at),
-        time(raw.expires_at),
-        None if ended_at is None else time(ended_at),
-        None if archived_at is None else time(archived_at),
-        None if cancel_at is None else time(cancel_at),
-        raw.results_url,
-        None,
-        {},
+def _has_recorded_times(body: bytes, raw: _Recorded) -> bool:
+    """Whether the times in *body* have the recorded form. msgspec reads others, too, but it rounds where we cut."""
+    which = 0
+    if raw.ended_at is not None:
+        which += 4
+        if raw.ended_at.tzinfo is not UTC:
+            return False
+    if raw.archived_at is not None:
+        which += 2
+        if raw.archived_at.tzinfo is not UTC:
+            return False
+    if raw.cancel_initiated_at is not None:
+        which += 1
+        if raw.cancel_initiated_at.tzinfo is not UTC:
+            return False
+    times = _RECORDED_TIMES[which]
+    # Before `end` stands the last key, or its value has less room than it takes; so no key after it changes a time.
+    end = len(body) - (5 if raw.results_url is None else 3 + len(raw.results_url))
+    return (
+        body[end - len(times) : end].translate(_TO_ZEROS) == times
+        and raw.created_at.tzinfo is UTC
+        and raw.expires_at.tzinfo is UTC
     )
-    return batch
+
+
+_TIMES = b',"ended_at":%b,"created_at":%b,"expires_at":%b,"archived_at":%b,"cancel_initiated_at":%b,"results_url":'
+_NULL, _TIME = b"null", b'"0000-00-00T00:00:00.000000+00:00"'
+_RECORDED_TIMES = tuple(
+    _TIMES % values for values in product((_NULL, _TIME), (_TIME,), (_TIME,), (_NULL, _TIME), (_NULL, _TIME))
+)
+"""What stands between the counts and the value of `results_url` in the recorded form, with zeros for digits."""
+
+
+def _timed(raw: _Readable) -> _Readable:
+    for name in ("created_at", "expires_at", "ended_at", "archived_at", "cancel_initiated_at"):
+        if (text := getattr(raw, name)) is not None:
+            setattr(raw, name, _time(text))
+    return raw
+
+
+def _snapshot_reader() -> Callable[[_Recorded | _Readable], MessageBatch]:
+    """A function from what was decoded to the batch, written as source and compiled."""
+    numbers = {name: f"counts.{name}" for name in _Counts.__struct_fields__} | {"extra": "{}"}
+    values = {name: f"raw.{name}" for name in _Recorded.__struct_fields__ if name not in ("type", "request_counts")}
+    counts, scope = filling("request_counts", RequestCounts, numbers)
+    batch, more = filling(
+        "batch", MessageBatch, values | {"request_counts": "request_counts", "deleted_at": "None", "extra": "{}"}
+    )
+    source = ["def snapshot(raw):", "counts = raw.request_counts", *counts, *batch, "return batch"]
+    scope |= more
+    exec("\n    ".join(source), scope)  # noqa: S102 -- the source is made of field names of our own classes
+    snapshot: Callable[[_Recorded | _Readable], MessageBatch] = scope["snapshot"]
+    return snapshot
+
+
+_snapshot = _snapshot_reader()
 
 
 def encode_batch(batch: MessageBatch) -> bytes:
@@ -265,59 +325,52 @@ def encode_batch(batch: MessageBatch) -> bytes:
             something in `extra` that is no JSON.
         TypeError: *batch* is no batch.
     """
-    if batch.__class__ is not MessageBatch:
-        check_type("batch", batch, MessageBatch)
-    counts = batch.request_counts
-    numbers = counts.processing | counts.succeeded | counts.errored | counts.canceled | counts.expired
-    # No bit above the 63rd, which every negative number has, too.
-    if not (numbers >> 63 or batch.extra or counts.extra):
-        try:
-            body = _encode(_written(batch))
-        except UnicodeEncodeError:
-            pass  # a lone surrogate: said below
-        else:
-            # msgspec writes a UTC time as "…59.570697Z", and without its fraction where the microsecond is 0.
-            head, ended_key, rest = body.partition(b',"ended_at":')  # no text holds these: its quotes are escaped
-            times, url_key, tail = rest.rpartition(b',"results_url":')
-            stamped = times.replace(b"Z", b"+00:00")
-            if len(times) == _NO_TIMES + (len(stamped) - len(times)) * 5:
-                return b"".join((head, ended_key, stamped, url_key, tail))
+    if batch.__class__ is MessageBatch:
+        counts = batch.request_counts  # each value in a line of its own, for a tuple of five takes longer
+        processing = counts.processing
+        succeeded = counts.succeeded
+        errored = counts.errored
+        canceled = counts.canceled
+        expired = counts.expired
+        ended_at = batch.ended_at
+        created_at = batch.created_at
+        expires_at = batch.expires_at
+        archived_at = batch.archived_at
+        cancel_at = batch.cancel_initiated_at
+        url = batch.results_url
+        if not (
+            processing < 0 or succeeded < 0 or errored < 0 or canceled < 0 or expired < 0
+            or processing + succeeded + errored + canceled + expired > LARGEST_NUMBER
+            or batch.extra or counts.extra
+        ) and (
+            created_at.microsecond  # msgspec leaves it out where it is 0
+            and expires_at.microsecond
+            and (ended_at is None or ended_at.microsecond)
+            and (archived_at is None or archived_at.microsecond)
+            and (cancel_at is None or cancel_at.microsecond)
+        ):  # fmt: skip
+            raw = _Recorded(
+                _HOLE,
+                "message_batch",
+                batch.processing_status,
+                _Counts(processing, succeeded, errored, canceled, expired),
+                ended_at,
+                created_at,
+                expires_at,
+                archived_at,
+                cancel_at,
+                None if url is None else _HOLE,
+            )
+            frame = _encode(raw).replace(b"Z", b"+00:00")  # msgspec writes "…59.570697Z"; there is no other capital Z
+            try:
+                return frame % _encode(batch.id) if url is None else frame % (_encode(batch.id), _encode(url))
+            except UnicodeEncodeError:
+                pass  # a lone surrogate: said below
     return _encode(unstructure_batch(batch))
 
 
-class _Written(msgspec.Struct, gc=False):
-    """The keys of a snapshot in the recorded order (49 of 49 bodies), with values of a batch."""
-
-    id: str
-    type: str
-    processing_status: str
-    request_counts: _Counts
-    ended_at: datetime | None
-    created_at: datetime
-    expires_at: datetime
-    archived_at: datetime | None
-    cancel_initiated_at: datetime | None
-    results_url: str | None
-
-
-_NO_TIMES = len(b'null,"created_at":null,"expires_at":null,"archived_at":null,"cancel_initiated_at":null')
-"""How long the times of a `_Written` are if there are none. Each adds 25 bytes with its fraction, 5 of them for "Z"."""
-
-
-def _written(batch: MessageBatch) -> _Written:
-    counts = batch.request_counts
-    return _Written(
-        batch.id,
-        batch.type,
-        batch.processing_status,
-        _Counts(counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired),
-        batch.ended_at,
-        batch.created_at,
-        batch.expires_at,
-        batch.archived_at,
-        batch.cancel_initiated_at,
-        batch.results_url,
-    )
+_HOLE: Any = msgspec.Raw(b"%b")
+"""Where free text is to go, which may have a Z."""
 
 
 def structure_batch(mapping: Mapping[str, Any]) -> MessageBatch:
@@ -351,7 +404,7 @@ def unstructure_batch(batch: MessageBatch) -> dict[str, Any]:
         TypeError: *batch* is no batch.
     """
     check_type("batch", batch, MessageBatch)
-    plain = {key: getattr(batch, key) for key in _Written.__struct_fields__}
+    plain = {key: getattr(batch, key) for key in _Recorded.__struct_fields__}
     found: dict[str, Any] = _converter(keep_extra=True).unstructure(plain)
     found["request_counts"] |= batch.request_counts.extra
     found |= batch.extra
@@ -860,7 +913,7 @@ class _Line:
 
 
 _COUNT_KEYS = frozenset(_Counts.__struct_fields__)
-_BATCH_KEYS = frozenset(_Batch.__struct_fields__)
+_BATCH_KEYS = frozenset(_Recorded.__struct_fields__)
 
 
 @cache
