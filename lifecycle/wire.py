@@ -242,39 +242,34 @@ def decode_batch(data: bytes | bytearray | memoryview | str, *, max_bytes: int =
     body = data if data.__class__ is bytes and len(data) <= max_bytes else _body(data, max_bytes)
     try:
         raw = _decode_recorded(body)
-        if _has_recorded_times(body, raw):
-            return _snapshot(raw)
+        ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
+        url = raw.results_url
+        which = 0  # of the eight
+        if ended_at is not None:
+            which += 4
+        if archived_at is not None:
+            which += 2
+        if cancel_at is not None:
+            which += 1
+        times = _RECORDED_TIMES[which]
+        # Before `end` stands the last key, or its value has less room than it takes; so no key after it changes a time.
+        end = len(body) - (5 if url is None else 3 + len(url))
+        # Of times in another form msgspec has its own opinion: it rounds fractions.
+        if (
+            body[end - len(times) : end].translate(_TO_ZEROS) == times
+            and raw.created_at.tzinfo is UTC
+            and raw.expires_at.tzinfo is UTC
+            and (ended_at is None or ended_at.tzinfo is UTC)
+            and (archived_at is None or archived_at.tzinfo is UTC)
+            and (cancel_at is None or cancel_at.tzinfo is UTC)
+        ):
+            return _of_recorded(raw)
     except REFUSED:
         pass
     try:
-        return _snapshot(_timed(_decode_readable(body)))
+        return _of_readable(_decode_readable(body))
     except REFUSED:
         return _structure_batch(_parse(body))
-
-
-def _has_recorded_times(body: bytes, raw: _Recorded) -> bool:
-    """Whether the times in *body* have the recorded form. msgspec reads others, too, but it rounds where we cut."""
-    which = 0
-    if raw.ended_at is not None:
-        which += 4
-        if raw.ended_at.tzinfo is not UTC:
-            return False
-    if raw.archived_at is not None:
-        which += 2
-        if raw.archived_at.tzinfo is not UTC:
-            return False
-    if raw.cancel_initiated_at is not None:
-        which += 1
-        if raw.cancel_initiated_at.tzinfo is not UTC:
-            return False
-    times = _RECORDED_TIMES[which]
-    # Before `end` stands the last key, or its value has less room than it takes; so no key after it changes a time.
-    end = len(body) - (5 if raw.results_url is None else 3 + len(raw.results_url))
-    return (
-        body[end - len(times) : end].translate(_TO_ZEROS) == times
-        and raw.created_at.tzinfo is UTC
-        and raw.expires_at.tzinfo is UTC
-    )
 
 
 _TIMES = b',"ended_at":%b,"created_at":%b,"expires_at":%b,"archived_at":%b,"cancel_initiated_at":%b,"results_url":'
@@ -285,29 +280,23 @@ _RECORDED_TIMES = tuple(
 """What stands between the counts and the value of `results_url` in the recorded form, with zeros for digits."""
 
 
-def _timed(raw: _Readable) -> _Readable:
-    for name in ("created_at", "expires_at", "ended_at", "archived_at", "cancel_initiated_at"):
-        if (text := getattr(raw, name)) is not None:
-            setattr(raw, name, _time(text))
-    return raw
-
-
-def _snapshot_reader() -> Callable[[_Recorded | _Readable], MessageBatch]:
-    """A function from what was decoded to the batch, written as source and compiled."""
-    numbers = {name: f"counts.{name}" for name in _Counts.__struct_fields__} | {"extra": "{}"}
-    values = {name: f"raw.{name}" for name in _Recorded.__struct_fields__ if name not in ("type", "request_counts")}
-    counts, scope = filling("request_counts", RequestCounts, numbers)
-    batch, more = filling(
-        "batch", MessageBatch, values | {"request_counts": "request_counts", "deleted_at": "None", "extra": "{}"}
-    )
+def _snapshot_reader(time: str) -> Callable[[Any], MessageBatch]:
+    """A function from what was decoded to the batch, written as source and compiled; *time* reads a time, `{0}`."""
+    numbers = {name: f"counts.{name}" for name in _Counts.__struct_fields__}
+    counts, scope = filling("request_counts", RequestCounts, numbers | {"extra": "{}"})
+    values = {name: f"raw.{name}" for name in _Recorded.__struct_fields__ if name != "type"}
+    values |= {name: time.format(value) for name, value in values.items() if name.endswith("_at")}
+    values |= {"request_counts": "request_counts", "deleted_at": "None", "extra": "{}"}
+    batch, more = filling("batch", MessageBatch, values)
     source = ["def snapshot(raw):", "counts = raw.request_counts", *counts, *batch, "return batch"]
-    scope |= more
+    scope |= more | {"time": _time}
     exec("\n    ".join(source), scope)  # noqa: S102 -- the source is made of field names of our own classes
-    snapshot: Callable[[_Recorded | _Readable], MessageBatch] = scope["snapshot"]
+    snapshot: Callable[[Any], MessageBatch] = scope["snapshot"]
     return snapshot
 
 
-_snapshot = _snapshot_reader()
+_of_recorded = _snapshot_reader("{0}")
+_of_readable = _snapshot_reader("None if {0} is None else time({0})")
 
 
 def encode_batch(batch: MessageBatch) -> bytes:

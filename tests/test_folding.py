@@ -276,6 +276,32 @@ def test_what_breaks_nothing_but_advice_takes_the_quick_way() -> None:
     assert "evolve_carefully" in called_by(partial(lc.fold, [REPEATED], start=broken))
 
 
+def test_a_profile_without_rules_refuses_what_has_no_arrow_and_nothing_else() -> None:
+    none = lc.Profile("none", frozenset())
+    impossible = (lc.Created("b", T, T - DAY, -1), lc.CountsUpdated(lc.RequestCounts(-2)), lc.CancelInitiated(T - DAY))
+    batch = lc.fold(impossible, profile=none)
+    assert (batch.request_counts, batch.cancel_initiated_at) == (lc.RequestCounts(-2), T - DAY)
+    assert lc.check(batch, profile=none) == ()
+    assert lc.fold([lc.Ended(T, lc.RequestCounts(7)), DELETED], start=batch, profile=none).phase is lc.Phase.DELETED
+    with pytest.raises(lc.IllegalTransition):
+        lc.fold([CREATED], start=batch, profile=none)
+
+
+class Counts(lc.RequestCounts):
+    """Somebody's own."""
+
+
+@pytest.mark.parametrize("counts", [Counts(2, 2), lc.RequestCounts(2, 2, extra={"total": 4})])
+def test_what_is_extra_in_counts_is_not_carried(counts: lc.RequestCounts) -> None:
+    start = lc.fold([CREATED, lc.CountsUpdated(lc.RequestCounts(3, 1))])
+    unlawful = attrs.evolve(start, archived_at=T + DAY)  # B10, so each event takes the careful way
+    for before in (None, start, unlawful):
+        first: list[lc.Event] = [CREATED] if before is None else []
+        found = lc.fold([*first, lc.CountsUpdated(counts), CANCELED], start=before).request_counts
+        assert found == lc.RequestCounts(2, 2)
+        assert (type(found), found.extra) == (lc.RequestCounts, {})
+
+
 def test_each_event_has_its_effects() -> None:
     assert list(EFFECTS) == [event.tag for event in LIFE]
 
