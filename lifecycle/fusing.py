@@ -391,16 +391,13 @@ NO_MORE = object()
 class per_tiers(dict[frozenset[Tier], T]):  # noqa: N801 -- a decorator
     """A function of tiers as a table that fills itself: looked up in less than half the time of `functools.cache`."""
 
-    __slots__ = ("make",)
-
     def __init__(self, make: Callable[[frozenset[Tier]], T]) -> None:
         self.make = make
+        self.cache_clear = self.clear  # as functools calls it
 
     def __missing__(self, tiers: frozenset[Tier]) -> T:
         found = self[tiers] = self.make(tiers)
         return found
-
-    cache_clear = dict.clear
 
 
 @per_tiers

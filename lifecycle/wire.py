@@ -239,7 +239,7 @@ def decode_batch(data: bytes | bytearray | memoryview | str, *, max_bytes: int =
         WireError: The body is no snapshot; `problems` has all that is wrong with it.
         TypeError: *data* is neither bytes nor text.
     """
-    body = data if data.__class__ is bytes and len(data) <= max_bytes else _body(data, max_bytes)
+    body = data if type(data) is bytes and len(data) <= max_bytes else _body(data, max_bytes)
     try:
         raw = _decode_recorded(body)
         ended_at, archived_at, cancel_at = raw.ended_at, raw.archived_at, raw.cancel_initiated_at
