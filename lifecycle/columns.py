@@ -501,6 +501,7 @@ def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, a
     gaps = shape.text.gaps
     fine = shape.text.stands(block, at)
     last = _ALL >> np.uint64(-size % 8 * 8)
+    last_byte = last & ~(last >> np.uint64(8))
 
     def batch_id(gap: str) -> Words:
         words = block.words(at + gaps[gap], size)
@@ -511,6 +512,7 @@ def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, a
     start = block.words(block.starts[rows] + 27, size)
     start[:, -1] &= last
     fine &= _same(ids, start) & _same(ids, batch_id("source"))
+    fine &= ids[:, -1] & last_byte != 0  # with a NUL at its end it would be taken for a shorter one
     if ids.shape[1] > found.ids.shape[1]:
         found.ids = np.concatenate(
             (found.ids, np.zeros((len(found.ids), ids.shape[1] - found.ids.shape[1]), np.uint64)), axis=1
