@@ -482,8 +482,9 @@ class _Screened:
         """Whether a record is one of them."""
         contents = self._screen.contents(self._place)
         return (
-            version <= len(contents)
+            1 <= version <= len(contents)
             and event_id == f"{self._batch_id}/{version}"
+            and getattr(event, "id", self._batch_id) == self._batch_id
             and int(contents[version - 1]) == columns.content_of(event)
         )
 
