@@ -398,6 +398,7 @@ class Screen:
         batch_id = entry[0]
         place = self._find(batch_id)
         if place is not None:
+            self._begun[place] = min(self._begun[place], self._lines + row)
             if not self._exact[place]:
                 self._hand_over(np.array([place]))
         elif batch_id not in self._reducer.streams:
