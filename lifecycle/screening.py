@@ -408,9 +408,8 @@ class Screen:
         text = batch_id.encode()
         if len(text) > 8 * ID_WORDS:
             return None
-        words = np.frombuffer(text.ljust(8 * ID_WORDS, b"\0"), "<u8")
         place = self._place.get(columns.key_of(text))
-        return place if place is not None and (self._words[place] == words).all() else None
+        return place if place is not None and self._ids[place] == batch_id else None
 
     def _keep(self, found: Columns, places: Whole, rows: Whole, sizes: Whole) -> None:
         """Keep what is needed to recognise a repeat of these records."""
