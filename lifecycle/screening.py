@@ -371,7 +371,7 @@ class Screen:
 
     def _begin(self, key: int, words: Words, row: int) -> int:
         """A place for a stream that was not seen before; -1 if its id is not usual."""
-        batch_id = words.tobytes().rstrip(b"\0").decode()
+        batch_id = words.tobytes().rstrip(b"\0").decode("latin-1")  # of UTF-8 or not; what is usual is ASCII
         if not columns.usual_id(batch_id):
             return -1
         place = self._place[key] = self._new(batch_id, row)
