@@ -1,0 +1,316 @@
+"""
+Screening: whatever a log is, the report is that of the reducer alone; and what is plainly legal never comes to it.
+
+The reducer itself is held against a second opinion in `test_oracle`.
+"""
+
+import ast
+import gzip
+import random
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lifecycle as lc
+from lifecycle import columns, log, replaying, screening, wire
+from lifecycle import testing as kit
+from lifecycle.fusing import EFFECTS
+from lifecycle.machine import TRANSITIONS
+from lifecycle.replaying import Reducer
+from lifecycle.rules import COUNTS, RULES, Scope, rules_of
+from lifecycle.screening import Screen
+from tests import fuzz_wire
+from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, records
+
+PROFILES = (lc.LAWS, lc.HOSTED)
+SIZES = (700, 1711, 5000, 1 << 22)
+"""How many bytes are scanned at once: less than two lines, a few, many, all."""
+
+
+def line(record: lc.Record) -> bytes:
+    return wire.encode_record(record) + b"\n"
+
+
+def lines(given_records: Iterable[lc.Record]) -> bytes:
+    return b"".join(map(line, given_records))
+
+
+def summed(text: bytes) -> bytes:
+    """A line whose text, up to the comma before its crc32, was changed: with the right one again."""
+    body = text.rstrip(b"\n")[:-20] + b"}"
+    return body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+
+
+def bare(text: bytes) -> bytes:
+    """A line without its crc32: a record, but not in the recorded form."""
+    return text[:-21] + b"}\n"
+
+
+def life(batch_id: str, events: Sequence[lc.Event] = LIFE) -> list[lc.Record]:
+    """The records of a life of *batch_id*."""
+    return records(tuple(attrs.evolve(one, id=batch_id) if isinstance(one, lc.Created) else one for one in events), batch_id)
+
+
+def record(batch_id: str, version: int, event: lc.Event, event_id: str | None = None) -> lc.Record:
+    return lc.Record(batch_id, version, event, event_id, T)
+
+
+def turns(*streams: Sequence[bytes]) -> bytes:
+    """The lines of several streams, in turn."""
+    waiting = [list(stream) for stream in streams]
+    found = []
+    while any(waiting):
+        found += [stream.pop(0) for stream in waiting if stream]
+    return b"".join(found)
+
+
+@attrs.frozen
+class Outcome:
+    """All that a log amounts to, orders too."""
+
+    findings: tuple[Any, ...]
+    batches: list[Any]
+    versions: list[Any]
+    broken: set[str]
+    events: int
+    totals: Any
+    refused: list[Any]
+    """What `on_error` was told."""
+
+
+def outcome(
+    paths: Sequence[Path], profile: lc.Profile, size: int | None = None, jobs: int = 1, max_bytes: int = wire.MAX_BYTES
+) -> tuple[Outcome, list[str]]:
+    """What comes of a log, screened or (*size* is None) not; and the streams that the reducer has seen."""
+    refused: list[lc.LogError] = []
+    reading = log.read(*paths, on_error=refused.append, max_bytes=max_bytes)
+    reducer = Reducer(profile, wire.DATA)
+    if size is None:
+        findings = tuple(reducer.run(reading))
+    else:
+        reducer._screen = Screen(reducer)
+        findings = tuple(reducer._screen.run(reading, jobs, size))
+    seen = list(reducer.streams)
+    totals = reducer.totals()
+    reducer.finish()
+    assert reducer.totals() == totals
+    streams = reducer.streams
+    found = Outcome(
+        findings,
+        [(one, stream.batch(stream.legal.phase)) for one, stream in streams.items() if stream.legal.phase is not None],
+        [(one, stream.version) for one, stream in streams.items()],
+        reducer.broken,
+        reducer.events,
+        totals,
+        [(error.path, error.line, error.reason, error.torn) for error in sorted(refused, key=lambda one: (one.path, one.line))],
+    )
+    return found, seen
+
+
+def same(
+    paths: Path | Sequence[Path],
+    *,
+    sizes: Sequence[int] = SIZES,
+    profiles: Sequence[lc.Profile] = PROFILES,
+    max_bytes: int = wire.MAX_BYTES,
+) -> list[str]:
+    """Hold a log against the reducer alone; the streams that the reducer saw of the last."""
+    paths = [paths] if isinstance(paths, Path) else paths
+    seen: list[str] = []
+    for profile in profiles:
+        expected, _ = outcome(paths, profile, max_bytes=max_bytes)
+        for size in sizes:
+            found, seen = outcome(paths, profile, size, max_bytes=max_bytes)
+            assert found == expected
+    return seen
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "night.jsonl"
+
+
+# --------------------------------------------------------------------------------------------------- what it is for
+
+
+class TestCleanStreams:
+    """They never come to the reducer: that is what screening is for."""
+
+    @pytest.mark.parametrize("count", [1, 7, 1500])
+    def test_are_judged_as_columns(self, path: Path, count: int) -> None:
+        lives = [list(map(line, life(f"msgbatch_{number:04}"))) for number in range(count)]
+        random.Random(count).shuffle(lives)
+        path.write_bytes(turns(*lives))
+        sizes = SIZES if count < 1500 else (100_000, 1 << 22)  # so many streams that what holds them has to grow
+        assert same(path, sizes=sizes) == []
+
+    def test_are_judged_as_columns_beside_others_that_are_not(self, path: Path) -> None:
+        faulty = life("faulty", (*LIFE[:4], CANCELED))
+        odd = [bare(line(one)) for one in life("odd")]
+        path.write_bytes(turns(*[list(map(line, one)) for one in (life("a"), life("b"), faulty, life("c"))], odd))
+        assert sorted(same(path)) == ["faulty", "odd"]
+
+    def test_may_say_the_same_counts_any_number_of_times(self, path: Path) -> None:
+        events = (CREATED, *[REPEATED] * 30, CANCELED, *[REPEATED] * 30, *LIFE[3:])
+        path.write_bytes(turns(list(map(line, life("a", events))), list(map(line, life("b", events[:40])))))
+        assert same(path) == []
+
+    def test_may_move_their_counts_under_the_laws(self, path: Path) -> None:
+        moved = [lc.CountsUpdated(lc.RequestCounts(4 - number, number)) for number in (0, 1, 1, 2, 3, 3)]
+        path.write_bytes(lines(life("a", (CREATED, *moved))))
+        assert same(path, profiles=[lc.LAWS]) == []
+        assert same(path, profiles=[lc.HOSTED]) == ["a"]
+
+    def test_may_be_many_that_come_one_after_the_other_in_several_files(self, tmp_path: Path) -> None:
+        paths = [tmp_path / name for name in "abc"]
+        for number, one in enumerate(paths):
+            one.write_bytes(lines(life("x")[2 * number : 2 * number + 2]) + lines(life(one.name)))
+        assert same(paths) == []
+
+    def test_may_be_compressed(self, path: Path) -> None:
+        path.write_bytes(gzip.compress(turns(list(map(line, life("a"))), list(map(line, life("b"))))))
+        assert same(path) == []
+
+
+# ------------------------------------------------------------------------------------------------------ hostile logs
+
+OTHERS = [list(map(line, life(name))) for name in ("alpha", "beta", "gamma")]
+MOVED = lc.CountsUpdated(lc.RequestCounts(3, 1))
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+LOGS: dict[str, bytes] = {}
+"""Logs with something in them that is hard to see, or to say in the right order."""
+
+EVENTS = {
+    "a_repeat_in_another_place": [*life("x"), *life("x")[:3], *life("y"), *life("x")],
+    "repeats_at_once": [one for one in life("x") for _ in range(3)],
+    "a_repeat_and_then_more": [*life("x")[:3], *life("x")[:2], *life("x")[3:]],
+    "the_last_record_again_as_version_0": [*life("x"), record("x", 0, DELETED, "x/0")],
+    "version_0_with_the_usual_id_of_another": [*life("x"), record("x", 0, DELETED, "x/6")],
+    "version_0_first": [record("x", 0, attrs.evolve(CREATED, id="x")), *life("x")],
+    "an_id_at_another_version": [*life("x"), record("x", 2, REPEATED, "x/3"), record("x", 7, REPEATED, "x/1")],
+    "other_content_under_the_same_id": [*life("x"), record("x", 2, MOVED), record("x", 5, lc.Archived(T + 40 * DAY))],
+    "a_url_more_under_the_same_id": [*life("x"), record("x", 5, lc.Archived(T + 30 * DAY, ""))],
+    "another_batch_named_under_the_same_id": [*life("x"), record("x", 1, attrs.evolve(CREATED, id="y"))],
+    "another_batch_of_the_same_length_named_first": [record("x", 1, attrs.evolve(CREATED, id="y")), *life("x")],
+    "numbers_too_large_for_columns_under_the_same_id": [
+        *life("x"),
+        record("x", 2, lc.CountsUpdated(lc.RequestCounts(2**32 + 4))),
+        record("x", 1, attrs.evolve(CREATED, id="x", request_count=2**63 - 1)),
+    ],
+    "a_step_back_under_another_id": [*life("x"), record("x", 3, CANCELED, "elsewhere"), record("x", 3, CANCELED, "y/3")],
+    "a_gap": [*life("x")[:2], record("x", 5, CANCELED), *life("y"), record("x", 6, ENDED), *life("x")],
+    "a_huge_gap": [*life("x")[:2], record("x", 2**63 - 1, CANCELED), record("x", 9_999_999, ENDED)],
+    "a_step_back": [*life("x")[:4], record("x", 3, REPEATED, "other"), *life("x")[4:]],
+    "a_second_created": [*life("x")[:3], record("x", 4, attrs.evolve(CREATED, id="x")), *life("x")],
+    "no_created": [*life("x")[1:], *life("y")[1:3]],
+    "a_late_created": [*life("x")[1:3], *life("x")],
+    "a_created_that_is_refused": [record("x", 1, lc.Created("x", T, T + HOUR, 0)), *life("x")],
+    "an_update_after_the_end": [*life("x")[:4], record("x", 5, lc.CountsUpdated(ENDED.request_counts))],
+    "an_update_on_nothing": [record("x", 1, lc.CountsUpdated(lc.RequestCounts(0))), *life("y")],
+    "updates_after_a_fault": life("x", (CREATED, MOVED, REPEATED, MOVED, CANCELED, MOVED, REPEATED, MOVED)),
+    "updates_that_move_and_stand": life("x", (CREATED, *[REPEATED] * 3, *[MOVED] * 3, CANCELED, *[MOVED] * 3, REPEATED)),
+    "a_contract_broken_and_more": life("x", (attrs.evolve(CREATED, expires_at=T + HOUR), *LIFE[1:], DELETED)),
+    "advice_broken_and_more": life("x", (CREATED, lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4)), *LIFE[4:], DELETED)),
+    "times_as_early_and_as_late_as_can_be": [
+        *life("x", (attrs.evolve(CREATED, created_at=FIRST, expires_at=LAST), REPEATED)),
+        record("x", 3, lc.CancelInitiated(LAST)),
+        record("x", 4, lc.Ended(FIRST, lc.RequestCounts(4))),
+    ],
+    "counts_as_large_as_columns_hold": life(
+        "x", (attrs.evolve(CREATED, request_count=9_999_999), lc.CountsUpdated(lc.RequestCounts(9_999_998, 1)))
+    ),
+    "counts_larger_than_columns_hold": life(
+        "x", (attrs.evolve(CREATED, request_count=10_000_000), lc.CountsUpdated(lc.RequestCounts(10_000_000)), CANCELED)
+    ),
+    "a_url_that_is_empty": life("x", (*LIFE[:3], attrs.evolve(ENDED, results_url=""), ARCHIVED)),
+    "a_url_that_changes": life("x", (*LIFE[:4], attrs.evolve(ARCHIVED, results_url="https://elsewhere/é\"\\"), DELETED)),
+    "other_event_ids": [attrs.evolve(one, event_id=f"evt-{one.version}") for one in life("x")],
+    "another_event_id_in_the_middle": [
+        attrs.evolve(one, event_id="evt" if one.version == 3 else None) for one in [*life("x"), *life("x")]
+    ],
+    "the_usual_event_id_of_another_stream": [attrs.evolve(one, event_id=f"alpha/{one.version}") for one in life("x")],
+}
+ODD_IDS = {
+    "empty": "",
+    "a_quote": 'a"b',
+    "a_backslash": "a\\b",
+    "a_slash": "a/b",
+    "only_slashes": "//",
+    "a_percent": "a%41",
+    "a_control_character": "a\x01b",
+    "a_newline": "a\nb",
+    "a_nul_inside": "a\0b",
+    "a_nul_at_the_end": "alpha\0",
+    "letters_of_other_scripts": "é😀",
+    "a_line_separator": "a\u2028b",
+    "a_delete": "a\x7fb",
+    "a_space": "a b",
+    "one": "a",
+    "eight": "a" * 8,
+    "nine": "a" * 9,
+    "sixty_three": "a" * 63,
+    "sixty_four": "a" * 64,
+    "sixty_five": "a" * 65,
+    "two_hundred": "a" * 200,
+    "digits": "7",
+    "the_rest_of_a_line": 'alpha/1","source":"/v1/messages/batches/alpha","subject":"alpha',
+}
+LOGS |= {name: lines(found) for name, found in EVENTS.items()}
+LOGS |= {f"an_id_of_{name}": lines([*life(one), *life(one)[2:4]]) for name, one in ODD_IDS.items()}
+LOGS["ids_that_are_prefixes"] = turns(*[list(map(line, life("a" * size))) for size in (1, 7, 8, 9, 16, 17, 63, 64, 65)])
+LOGS["more_lengths_of_ids_than_are_tried"] = turns(*[list(map(line, life("a" * size)[:2])) for size in range(1, 66)])
+LOGS["blank_lines"] = b"\n\n" + b"\n\n  \n\t\n".join(map(line, life("x"))) + b"\n\n \n"
+LOGS["only_blank_lines"] = b"\n" * 3000
+LOGS["short_lines"] = b"\n".join(b"x" * (number % 30) for number in range(200)) + b"\n" + lines(life("x"))
+LOGS["carriage_returns"] = lines(life("y")) + lines(life("x")).replace(b"\n", b"\r\n")
+LOGS["a_tail_only"] = line(life("x")[0])[-21:] + lines(life("x")) + line(life("x")[0])[-22:]
+LOGS["a_torn_line"] = lines(life("x")) + line(life("y")[0])[:-30]
+LOGS["a_line_that_only_lacks_its_newline"] = lines(life("x"))[:-1]
+LOGS["a_torn_line_of_spaces"] = lines(life("x")) + b"   "
+LOGS["nothing"] = b""
+LOGS["no_records"] = b"{}\n[]\nnull\n\xff\xfe\n" * 20
+LOGS["nuls"] = lines(life("x")[:3]) + b"\0" * 4000 + b"\n" + lines(life("x")[3:])
+LOGS["bytes_that_are_no_text_in_an_id"] = summed(line(life("ab")[0]).replace(b"ab", b"\xff\xfe")) + lines(life("ab"))
+LOGS["a_raw_nul_behind_an_id"] = lines(life("abc")[:1]) + summed(line(life("abcd")[1]).replace(b"abcd", b"abc\0"))
+LOGS["a_raw_nul_behind_an_id_of_eight"] = (
+    summed(line(life("12345678a")[0]).replace(b"12345678a", b"12345678\0")) + lines(life("12345678")) + lines(life("x"))
+)
+LOGS["an_id_in_quotes_that_closes_early"] = summed(line(life("ab:cd")[0]).replace(b"ab:cd", b'a","b')) + lines(life("x"))
+LOGS["begun_by_an_odd_line"] = bare(line(life("x")[0])) + lines(life("y")[:2]) + lines(life("x")[1:]) + lines(life("y")[2:])
+LOGS["gone_on_by_an_odd_line"] = lines(life("x")[:3]) + bare(line(life("x")[3])) + lines(life("y")) + lines(life("x")[4:])
+LOGS["odd_lines_of_several_streams_that_have_no_others"] = b"".join(bare(line(life(name)[0])) for name in "zyxz")
+LOGS["a_second_stream_between_the_lines_of_an_odd_one"] = (
+    bare(line(life("x")[0])) + lines(life("y")) + bare(line(life("x")[1])) + line(life("x")[2])
+)
+LOGS["an_odd_line_of_a_stream_that_is_the_reducers"] = (
+    lines(life("x", (CREATED, DELETED))) + lines(life("y")) + bare(line(record("x", 3, CANCELED))) + lines(life("x"))
+)
+LOGS["mostly_in_another_form"] = lines(life("x")) + b"".join(bare(line(one)) for one in [*life("y"), *life("x")]) * 5
+LOGS["in_another_form_at_first"] = b"".join(bare(line(one)) for one in life("y")) * 5 + lines(life("x")) * 5
+LOGS["an_odd_line_of_a_long_id_between"] = bare(line(life("a" * 70)[0])) + lines(life("x")) + lines(life("a" * 70))
+LOGS["a_changed_byte_in_every_line"] = lines(life("x")).replace(b"specversion", b"specversiom")
+
+
+class TestHostileLogs:
+    """Whatever a log is, the report is that of the reducer alone: findings and batches in their order, all of it."""
+
+    @pytest.mark.parametrize("name", LOGS)
+    def test_are_reported_as_by_the_reducer(self, path: Path, name: str) -> None:
+        path.write_bytes(LOGS[name])
+        same(path)
+
+    @pytest.mark.parametrize("name", LOGS)
+    def test_are_reported_so_among_other_streams(self, path: Path, name: str) -> None:
+        path.write_bytes(turns(*OTHERS, LOGS[name].splitlines(keepends=True)) + LOGS[name])
+        same(path, sizes=(900, 1 << 22))
