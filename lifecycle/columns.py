@@ -62,8 +62,6 @@ class Facts:
     """By the names of the counts; the size that `Created` states is its `processing`."""
     url: Words
     """A number that stands for the `results_url`; 0 if there is none."""
-    named: Flags
-    """Whether the event names the batch of its record; only `Created` can fail to."""
 
 
 @attrs.define
@@ -458,7 +456,6 @@ def scan(block: Block) -> Columns:
         counts={name: np.zeros(rows, np.int64) for name in COUNTS},
         url=np.zeros(rows, np.uint64),
         urls={},
-        named=np.ones(rows, np.bool_),
     )
     left = np.flatnonzero(_whole(block))
     for _ in range(_GUESSES):
@@ -520,7 +517,7 @@ def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, a
     found.ids[rows, : ids.shape[1]] = ids
     found.key[rows] = _key(ids)
     if "named" in gaps:
-        found.named[rows] = _same(ids, batch_id("named"))
+        fine &= _same(ids, batch_id("named"))  # L2 is for the reducer to find
     fine &= block.word(at + gaps["sequence"]) ^ _ZEROS == version
     fine &= _times(block.words(at + gaps["time"], 32), values=False)[1]
     for name in shape.times:

@@ -224,7 +224,7 @@ def _judge(tiers: frozenset[Tier], found: Facts, rows: Whole, first: Whole, befo
             inside, latest = setting[setters]
             after[inside] = values[latest]
         old[name], new[name] = _shifted(after, carried, first), after
-    wrong = ~_ARROWS[old["phase"], tag] | ~found.named[rows]
+    wrong = ~_ARROWS[old["phase"], tag]
     for number in present:
         chosen = np.flatnonzero(tag == number)
         names = _Names(old, new, chosen)

@@ -259,17 +259,17 @@ def facts(batch: pa.RecordBatch) -> Facts:
     tag = batch.column("event").to_numpy().astype(np.int64)
     counts = {name: numbers(name, 0) for name in COUNTS}
     counts[COUNTS[0]] = np.where(tag == _CREATED, numbers("request_count", 0), counts[COUNTS[0]])
-    named = pc.coalesce(pc.equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
+    ids = pc.coalesce(pc.equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
+    named = ids.to_numpy(zero_copy_only=False)
     url = batch.column("results_url").dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
     return Facts(
-        plain=np.logical_and.reduce([values <= LARGEST for values in counts.values()]),
+        plain=np.logical_and.reduce([named, *(values <= LARGEST for values in counts.values())]),
         version=batch.column("version").to_numpy(),
         tag=tag,
         at=np.maximum.reduce([numbers(name, NULL) for name in _MOMENTS]),  # no event has two
         expires_at=numbers("expires_at", NULL),
         counts=counts,
         url=url.view(np.uint64),
-        named=named.to_numpy(zero_copy_only=False),
     )
 
 
