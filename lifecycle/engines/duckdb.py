@@ -9,6 +9,7 @@ judged together, its state is dropped when they are done, and memory does not gr
 the reducer with all others.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -213,6 +214,8 @@ class _Feed:
                         self._refuse(error)
                     file = pa.array([place], pa.int32()).take(pa.array([0] * batch.num_rows, pa.int64()))
                     yield pa.RecordBatch.from_arrays([file, *batch.columns], schema=_SCHEMA)
+        except GeneratorExit:  # DuckDB has failed, and reads no more
+            raise
         except BaseException as error:
             self.error = error
             raise
@@ -277,25 +280,28 @@ def _settings(order: Order, memory_limit: str | None, threads: int | None) -> di
 
 def _sorted(feed: _Feed, settings: dict[str, Any], keys: str) -> Iterator[pa.RecordBatch]:
     try:
-        connection = duckdb.connect(":memory:", config=settings)
-    except duckdb.Error as error:
+        with contextlib.closing(duckdb.connect(":memory:", config=settings)) as connection:
+            yield from _query(connection, feed, keys)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if feed.error is not None:  # and DuckDB has only said so
+            raise feed.error from None
         raise _told(error, settings) from error
+
+
+def _query(connection: duckdb.DuckDBPyConnection, feed: _Feed, keys: str) -> Iterator[pa.RecordBatch]:
+    rows: Any = None
     try:
         connection.register("log", pa.RecordBatchReader.from_batches(_SCHEMA, iter(feed)))
-        rows: Any = connection.sql(f"SELECT * FROM log ORDER BY {keys}").to_arrow_reader(columns.ROWS)  # noqa: S608 -- our own words
+        query = f"SELECT * FROM log ORDER BY {keys}"  # noqa: S608 -- our own words
+        rows = connection.sql(query).to_arrow_reader(columns.ROWS)
         while True:
             try:
                 batch = rows.read_next_batch()
             except StopIteration:
                 return
             yield batch
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        if feed.error is not None:  # and DuckDB has only said so
-            raise feed.error from None
-        raise _told(error, settings) from error
     finally:
         rows = None  # or else the traceback of an error would hold it, and DuckDB its files
-        connection.close()
 
 
 def _told(error: BaseException, settings: dict[str, Any]) -> EngineError:
