@@ -167,12 +167,20 @@ class Stream(State):
 class Lines(Protocol):
     """Records as lines that are not decoded yet, such as what `lifecycle.log.read` gives."""
 
-    files: Sequence[File]
-    """What is read, one after the other."""
-    everything: bool
-    """Whether every record is wanted."""
-    max_bytes: int
-    """The longest line."""
+    @property
+    def files(self) -> Sequence[File]:
+        """What is read, one after the other."""
+        ...
+
+    @property
+    def everything(self) -> bool:
+        """Whether every record is wanted."""
+        ...
+
+    @property
+    def max_bytes(self) -> int:
+        """The longest line."""
+        ...
 
     def blocks(self) -> Iterator[tuple[str, int, list[bytes | None], bool]]:
         """File, number of the first line, lines (None: too long to keep), and whether the last is torn."""
