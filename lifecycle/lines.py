@@ -190,7 +190,6 @@ class File:
         try:
             with Path(self.path).open("rb") as file:
                 file.seek(start)
-                self.bytes_read = max(self.bytes_read, start)
                 return file.read(end - start)
         except _UNREADABLE as error:
             raise self._refused(error) from error

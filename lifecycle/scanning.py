@@ -87,43 +87,62 @@ def _scanned(block: Block) -> Scanned:
 def _by_others(file: File, spans: Sequence[tuple[int, int]], jobs: int) -> Iterator[Scanned]:
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(jobs))  # threads that wait for processes
-        idle: SimpleQueue[Popen[bytes]] = SimpleQueue()
+        idle: SimpleQueue[Popen[bytes] | None] = SimpleQueue()  # None: one that could not be started
         for _ in range(jobs):
-            process = _start()
-            stack.callback(_stop, process)
+            process = None
+            with contextlib.suppress(OSError):
+                process = _start()
+                stack.callback(_stop, process)
             idle.put(process)
 
-        def ask(span: tuple[int, int]) -> tuple[Columns, Whole, Whole] | None:
+        def ask(span: tuple[int, int]) -> Scanned | None:
             process = idle.get()
             try:
-                pickle.dump((file.path, span), cast(BinaryIO, process.stdin))
-                cast(BinaryIO, process.stdin).flush()
-                answer: tuple[Columns, Whole, Whole] = pickle.load(cast(BinaryIO, process.stdout))  # noqa: S301 -- ours
-            except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-                return None  # it has ended
+                return None if process is None else _asked(process, file, span)
             finally:
                 idle.put(process)
-            return answer
 
-        asked: deque[Future[tuple[Columns, Whole, Whole] | None]] = deque()
+        asked: deque[Future[Scanned | None]] = deque()
         ahead = iter(spans)
         for span in spans:
             asked += [pool.submit(ask, later) for later in itertools.islice(ahead, 2 * jobs - len(asked))]
             answer = asked.popleft().result()
-            read = partial(file.span, *span)
-            yield _scanned(Block(read())) if answer is None else Scanned(*answer, read)
+            file.bytes_read = span[1]
+            yield _scanned(Block(file.span(*span))) if answer is None else answer
+
+
+def _asked(process: "Popen[bytes]", file: File, span: tuple[int, int]) -> Scanned | None:
+    """What a process answers; None if it has failed."""
+    try:
+        pickle.dump((file.path, span), cast(BinaryIO, process.stdin))
+        cast(BinaryIO, process.stdin).flush()
+        found, starts, ends = pickle.load(cast(BinaryIO, process.stdout))  # noqa: S301 -- ours
+        if len(found.plain) == len(starts) == len(ends):
+            return Scanned(found, starts, ends, partial(file.span, *span))
+    except Exception:  # noqa: BLE001, S110 -- there is nothing that reading another's rubbish cannot raise
+        pass
+    _stop(process)  # what it says later would be taken for an answer about another span
+    return None
+
+
+# Not -m, which would let the folder that one happens to be in come before all that is installed.
+_SCRIPT = "import sys; sys.path[:] = sys.argv[1:]; from lifecycle.scanning import serve; serve()"
 
 
 def _start() -> "Popen[bytes]":
-    return Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    return Popen([sys.executable or "", "-P", "-c", _SCRIPT, *sys.path], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
 
 
 def _stop(process: "Popen[bytes]") -> None:
     process.kill()
-    process.communicate()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # something was still to be written
+            cast(BinaryIO, pipe).close()
+    process.wait()
 
 
-def _serve() -> None:
+def serve() -> None:
+    """Answer what `scanned` asks, in a process of its own."""
     asking, answering = sys.stdin.buffer, sys.stdout.buffer
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
@@ -131,7 +150,3 @@ def _serve() -> None:
             block = Block(File(path).span(*span))
             pickle.dump((scan(block), block.starts, block.ends), answering, pickle.HIGHEST_PROTOCOL)
             answering.flush()
-
-
-if __name__ == "__main__":
-    _serve()
