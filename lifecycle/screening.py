@@ -402,7 +402,8 @@ class Screen:
             if not self._exact[place]:
                 self._hand_over(np.array([place]))
         elif batch_id not in self._reducer.streams:
-            self._exact[self._new(batch_id, row)] = True
+            place = self._new(batch_id, row)  # first, for it may make the arrays longer
+            self._exact[place] = True
 
     def _find(self, batch_id: str) -> int | None:
         text = batch_id.encode()
