@@ -362,7 +362,9 @@ class Screen:
             places[group] = self._begin(int(key[first[group]]), ids[group], int(rows[first[group]]))
         # Ids whose keys are the same by chance, or on purpose, are told apart here; and ids that are not usual.
         other = np.bitwise_or.reduce(all_ids[1:] ^ all_ids[:-1], axis=1) != 0
-        unknown = (places < 0) | (self._words[places, : ids.shape[1]] ^ ids).any(axis=1)
+        words = self._words[places]
+        words[:, : ids.shape[1]] ^= ids
+        unknown = (places < 0) | words.any(axis=1)
         if (other & ~change[1:]).any() or unknown.any():
             stream = np.cumsum(change) - 1
             found.plain[rows[unknown[stream] | (all_ids ^ ids[stream]).any(axis=1)]] = False
