@@ -17,7 +17,7 @@ from lifecycle import columns, wire
 from lifecycle.columns import ID_WORDS, LARGEST, NULL, TAGS, Block, Columns, content_of, key_of, micros, scan, url_key
 from lifecycle.rules import COUNTS
 from tests import fuzz_wire
-from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, LIFE, REPEATED, URL, T
+from tests.lives import ARCHIVED, CREATED, DAY, ENDED, LIFE, REPEATED, URL, T
 
 EVENTS: tuple[lc.Event, ...] = (
     *LIFE,
@@ -351,8 +351,7 @@ class TestIds:
         made = [line]
         for start in starts:
             for at in {start, start + size // 2, start + size - 1}:
-                for other in b"n\0\xed\xffl":
-                    made.append(summed(line[:at] + bytes([other]) + line[at + 1 :]))
+                made += [summed(line[:at] + bytes([other]) + line[at + 1 :]) for other in b"n\0\xed\xffl"]
         assert plain_rows(made) == [0]
 
     def test_longer_than_columns_hold_are_left_to_the_wire(self) -> None:

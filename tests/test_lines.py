@@ -269,6 +269,96 @@ class TestFilesThatCannotBeRead:
         assert (File(odd).path, list(File(odd).blocks(9))) == (str(path), [(1, [b"a"], False)])
 
 
+class TestPieces:
+    """The same lines as `blocks` has, not split: whole ones, a torn one, or one over the limit that spans pieces."""
+
+    @staticmethod
+    def lines_of(file: File, limit: int, size: int, start: int = 0) -> list[tuple[int, bytes | None, bool]]:
+        found: list[tuple[int, bytes | None, bool]] = []
+        for piece in file.pieces(limit, size, start):
+            if piece is None:
+                found.append((len(found) + 1, None, False))
+                continue
+            parts, torn = piece
+            text = b"".join(parts)
+            assert torn is (text[-1:] != b"\n")
+            for line in text.removesuffix(b"\n").split(b"\n"):
+                found.append((len(found) + 1, line if len(line) <= limit else None, torn))
+        return found
+
+    @given(
+        st.lists(st.sampled_from([b"", b"a", b" ", b"bcd", b"\r", b"x" * 9, b"\n", b"\n\n", b"y" * 30]), max_size=12),
+        st.integers(0, 12),
+        st.integers(1, 20),
+    )
+    def test_hold_the_lines_wherever_they_are_cut(
+        self, tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], limit: int, size: int
+    ) -> None:
+        text = b"".join(parts)
+        path = tmp_path_factory.getbasetemp() / "pieces"
+        path.write_bytes(text)
+        assert self.lines_of(File(path), limit, size) == expected(text, limit)
+        path.write_bytes(gzip.compress(text))
+        assert self.lines_of(File(path), limit, size) == expected(text, limit)
+
+    @pytest.mark.parametrize("size", [7, 100, 5000, 1 << 20])
+    @pytest.mark.parametrize("limit", [0, 50, 1000])
+    def test_are_of_about_the_size_that_is_asked_for(self, path: Path, size: int, limit: int) -> None:
+        path.write_bytes(TEXT + b"torn")
+        assert self.lines_of(File(path), limit, size) == expected(TEXT + b"torn", limit)
+
+    def test_may_begin_where_a_line_does(self, path: Path) -> None:
+        path.write_bytes(TEXT)
+        start = TEXT.index(b"\n", 20_000) + 1
+        assert self.lines_of(File(path), 1000, 5000, start) == expected(TEXT[start:], 1000)
+
+    def test_of_a_line_over_the_limit_hold_no_more_than_the_limit(self, path: Path) -> None:
+        with path.open("wb") as file:
+            for _ in range(8):
+                file.write(b"x" * MEGABYTE)
+            file.write(b"\nend\n")
+        tracemalloc.start()
+        try:
+            assert self.lines_of(File(path), 1000, 5000) == [(1, None, False), (2, b"end", False)]
+            assert tracemalloc.get_traced_memory()[1] < 500_000
+        finally:
+            tracemalloc.stop()
+
+
+class TestSpans:
+    """Whole lines, from its beginning to near its end; none if it is short, compressed, or a line is too long."""
+
+    @pytest.mark.parametrize("size", [10, 100, 3000, len(TEXT) // 2])
+    def test_are_what_the_pieces_go_on_behind(self, path: Path, size: int) -> None:
+        text = TEXT[: TEXT.find(b"\n", 300 * size) + 1 or len(TEXT)]
+        path.write_bytes(text + b"torn")
+        file = File(path)
+        spans = file.spans(1000, size)
+        parts = [file.span(*span) for span in spans]
+        assert all(part == b"" or part.endswith(b"\n") for part in parts)
+        assert [start for start, _ in spans] == [0, *[end for _, end in spans[:-1]]][: len(spans)]
+        rest = text[spans[-1][1] :] if spans else text
+        assert b"".join(parts) + rest == text
+        assert len(rest) < 3 * size + 100
+
+    def test_count_as_nothing_read(self, path: Path) -> None:
+        path.write_bytes(TEXT)
+        file = File(path)
+        assert len(file.spans(1000, 3000)) > 9
+        assert file.bytes_read == 0
+
+    def test_are_none_of_what_is_short_or_cannot_be_cut(self, path: Path) -> None:
+        for text, limit in ((b"", 9), (TEXT[:199], 1000), (gzip.compress(TEXT, 0), 1000), (TEXT, 40), (b"x" * 999, 99)):
+            path.write_bytes(text)
+            assert File(path).spans(limit, 100) == []
+        assert File("-").spans(1000, 100) == []
+
+    @pytest.mark.parametrize("use", [lambda file: file.spans(9, 9), lambda file: file.span(0, 9)])
+    def test_of_a_file_that_is_not_there_are_its_error(self, path: Path, use: Callable[[File], object]) -> None:
+        error = caught(lambda: use(File(path)))
+        assert (error.path, error.line) == (str(path), None)
+
+
 class TestLinesThatSomebodyElseReads:
     """In blocks as of a file; none is torn."""
 

@@ -58,7 +58,9 @@ def bare(text: bytes) -> bytes:
 
 def life(batch_id: str, events: Sequence[lc.Event] = LIFE) -> list[lc.Record]:
     """The records of a life of *batch_id*."""
-    return records(tuple(attrs.evolve(one, id=batch_id) if isinstance(one, lc.Created) else one for one in events), batch_id)
+    return records(
+        tuple(attrs.evolve(one, id=batch_id) if isinstance(one, lc.Created) else one for one in events), batch_id
+    )
 
 
 def record(batch_id: str, version: int, event: lc.Event, event_id: str | None = None) -> lc.Record:
@@ -112,7 +114,10 @@ def outcome(
         reducer.broken,
         reducer.events,
         totals,
-        [(error.path, error.line, error.reason, error.torn) for error in sorted(refused, key=lambda one: (one.path, one.line))],
+        [
+            (error.path, error.line, error.reason, error.torn)
+            for error in sorted(refused, key=lambda one: (one.path, one.line))
+        ],
     )
     return found, seen
 
@@ -208,7 +213,11 @@ EVENTS = {
         record("x", 2, lc.CountsUpdated(lc.RequestCounts(2**32 + 4))),
         record("x", 1, attrs.evolve(CREATED, id="x", request_count=2**63 - 1)),
     ],
-    "a_step_back_under_another_id": [*life("x"), record("x", 3, CANCELED, "elsewhere"), record("x", 3, CANCELED, "y/3")],
+    "a_step_back_under_another_id": [
+        *life("x"),
+        record("x", 3, CANCELED, "elsewhere"),
+        record("x", 3, CANCELED, "y/3"),
+    ],
     "a_gap": [*life("x")[:2], record("x", 5, CANCELED), *life("y"), record("x", 6, ENDED), *life("x")],
     "a_huge_gap": [*life("x")[:2], record("x", 2**63 - 1, CANCELED), record("x", 9_999_999, ENDED)],
     "a_step_back": [*life("x")[:4], record("x", 3, REPEATED, "other"), *life("x")[4:]],
@@ -219,7 +228,9 @@ EVENTS = {
     "an_update_after_the_end": [*life("x")[:4], record("x", 5, lc.CountsUpdated(ENDED.request_counts))],
     "an_update_on_nothing": [record("x", 1, lc.CountsUpdated(lc.RequestCounts(0))), *life("y")],
     "updates_after_a_fault": life("x", (CREATED, MOVED, REPEATED, MOVED, CANCELED, MOVED, REPEATED, MOVED)),
-    "updates_that_move_and_stand": life("x", (CREATED, *[REPEATED] * 3, *[MOVED] * 3, CANCELED, *[MOVED] * 3, REPEATED)),
+    "updates_that_move_and_stand": life(
+        "x", (CREATED, *[REPEATED] * 3, *[MOVED] * 3, CANCELED, *[MOVED] * 3, REPEATED)
+    ),
     "a_contract_broken_and_more": life("x", (attrs.evolve(CREATED, expires_at=T + HOUR), *LIFE[1:], DELETED)),
     "advice_broken_and_more": life("x", (CREATED, lc.Ended(T + 3 * DAY, lc.RequestCounts(0, 4)), *LIFE[4:], DELETED)),
     "times_as_early_and_as_late_as_can_be": [
@@ -234,7 +245,7 @@ EVENTS = {
         "x", (attrs.evolve(CREATED, request_count=10_000_000), lc.CountsUpdated(lc.RequestCounts(10_000_000)), CANCELED)
     ),
     "a_url_that_is_empty": life("x", (*LIFE[:3], attrs.evolve(ENDED, results_url=""), ARCHIVED)),
-    "a_url_that_changes": life("x", (*LIFE[:4], attrs.evolve(ARCHIVED, results_url="https://elsewhere/é\"\\"), DELETED)),
+    "a_url_that_changes": life("x", (*LIFE[:4], attrs.evolve(ARCHIVED, results_url='https://elsewhere/é"\\'), DELETED)),
     "other_event_ids": [attrs.evolve(one, event_id=f"evt-{one.version}") for one in life("x")],
     "another_event_id_in_the_middle": [
         attrs.evolve(one, event_id="evt" if one.version == 3 else None) for one in [*life("x"), *life("x")]
@@ -286,9 +297,16 @@ LOGS["a_raw_nul_behind_an_id"] = lines(life("abc")[:1]) + summed(line(life("abcd
 LOGS["a_raw_nul_behind_an_id_of_eight"] = (
     summed(line(life("12345678a")[0]).replace(b"12345678a", b"12345678\0")) + lines(life("12345678")) + lines(life("x"))
 )
-LOGS["an_id_in_quotes_that_closes_early"] = summed(line(life("ab:cd")[0]).replace(b"ab:cd", b'a","b')) + lines(life("x"))
-LOGS["begun_by_an_odd_line"] = bare(line(life("x")[0])) + lines(life("y")[:2]) + lines(life("x")[1:]) + lines(life("y")[2:])
-LOGS["gone_on_by_an_odd_line"] = lines(life("x")[:3]) + bare(line(life("x")[3])) + lines(life("y")) + lines(life("x")[4:])
+LOGS["a_created_that_names_no_text"] = summed(line(life("x")[0]).replace(b'"id":"x"', b'"id":"\0"')) + lines(life("y"))
+LOGS["an_id_in_quotes_that_closes_early"] = summed(line(life("ab:cd")[0]).replace(b"ab:cd", b'a","b')) + lines(
+    life("x")
+)
+LOGS["begun_by_an_odd_line"] = (
+    bare(line(life("x")[0])) + lines(life("y")[:2]) + lines(life("x")[1:]) + lines(life("y")[2:])
+)
+LOGS["gone_on_by_an_odd_line"] = (
+    lines(life("x")[:3]) + bare(line(life("x")[3])) + lines(life("y")) + lines(life("x")[4:])
+)
 LOGS["odd_lines_of_several_streams_that_have_no_others"] = b"".join(bare(line(life(name)[0])) for name in "zyxz")
 LOGS["a_second_stream_between_the_lines_of_an_odd_one"] = (
     bare(line(life("x")[0])) + lines(life("y")) + bare(line(life("x")[1])) + line(life("x")[2])
@@ -314,3 +332,177 @@ class TestHostileLogs:
     def test_are_reported_so_among_other_streams(self, path: Path, name: str) -> None:
         path.write_bytes(turns(*OTHERS, LOGS[name].splitlines(keepends=True)) + LOGS[name])
         same(path, sizes=(900, 1 << 22))
+
+
+class TestKeysThatAreTheSame:
+    """By chance or on purpose: batches and URLs are told apart all the same."""
+
+    @pytest.mark.parametrize("value", [0, 7, 2**64 - 1])
+    def test_of_all_batches(self, path: Path, monkeypatch: pytest.MonkeyPatch, value: int) -> None:
+        lives = [list(map(line, life("b" * size))) for size in (8, 1, 16, 9, 64, 63, 8)]
+        lives += [list(map(line, life(f"msgbatch_{number}", LIFE[: 1 + number % 6]))) for number in range(30)]
+        faulty = [bare(line(one)) for one in life("b" * 17)]
+        path.write_bytes(turns(*lives, faulty, list(map(line, life("faulty", (*LIFE, DELETED))))))
+        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.full(len(word), value, np.uint64))
+        assert len(same(path)) > 30
+
+    @pytest.mark.parametrize("short", ["12345678", "1"])
+    def test_of_an_id_and_of_one_that_it_begins(self, path: Path, monkeypatch: pytest.MonkeyPatch, short: str) -> None:
+        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.zeros(len(word), np.uint64))
+        path.write_bytes(lines(life("1234567890abcdef", LIFE[:3])) + lines(life(short)))
+        same(path)
+        path.write_bytes(lines(life(short)) + lines(life("1234567890abcdef", LIFE[:3])) + lines(life(short)))
+        same(path)
+
+    def test_of_very_many_batches(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.zeros(len(word), np.uint64))
+        path.write_bytes(b"".join(lines(life(f"{number}", LIFE[:1])) for number in range(1500)))
+        assert len(same(path, sizes=[1 << 22], profiles=[lc.LAWS])) == 1499
+
+    def test_of_all_urls(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(columns, "url_key", lambda _: 1)
+        ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
+        streams = [life(f"b{number}", (*LIFE[:3], one, DELETED)) for number, one in enumerate(ended)]
+        path.write_bytes(turns(*[list(map(line, one)) for one in streams]) + lines(streams[0]) + lines(streams[2]))
+        assert len(same(path)) == 7
+
+
+@pytest.mark.parametrize("count", [1023, 1024, 1025])
+def test_any_number_of_streams_may_be_followed_by_one_that_an_odd_line_begins(path: Path, count: int) -> None:
+    many = b"".join(lines(life(f"{number}", LIFE[:1])) for number in range(count))
+    path.write_bytes(many + bare(line(life("x")[0])) + lines(life("y")))
+    assert same(path, sizes=[1 << 22], profiles=[lc.LAWS]) == ["x"]
+
+
+class TestLogsInAnotherForm:
+    """Nothing is gained where most lines are in another form: then the reducer has all of them, from there on."""
+
+    UUIDS = [attrs.evolve(one, event_id=f"{one.version:08}-0000") for one in life("u")]
+
+    def test_are_the_reducers_from_the_first_piece_on(self, path: Path) -> None:
+        path.write_bytes(lines([*self.UUIDS, *life("x"), *self.UUIDS, *life("x")]) + b"{}\n" * 300)
+        assert same(path) == ["u", "x"]
+
+    def test_are_the_reducers_from_a_later_piece_on(self, path: Path) -> None:
+        late = [attrs.evolve(one, event_id=f"{one.version:08}") for one in life("v")] * 4
+        path.write_bytes(lines([*life("x")[:4], *life("y")]) + lines(late) + lines([*life("z"), *life("x")]))
+        assert same(path, sizes=(2500,)) == ["x", "y", "v", "z"]
+
+    def test_may_have_lines_that_are_too_long(self, path: Path) -> None:
+        path.write_bytes(
+            lines(self.UUIDS) + b"x" * 3000 + b"\n" + lines(life("x")) + b"y" * 2000 + b"\n\n" + b"z" * 1000
+        )
+        same(path, max_bytes=900)
+
+
+class TestLongLines:
+    """A line over the limit is refused, wherever it stands, and whatever it is."""
+
+    @pytest.mark.parametrize("max_bytes", [0, 20, 400, 600, 5000])
+    def test_are_refused(self, path: Path, max_bytes: int) -> None:
+        long = attrs.evolve(ENDED, results_url="u" * 6000)
+        first, second = life("x", (*LIFE[:3], long, *LIFE[4:])), life("y")
+        path.write_bytes(
+            turns(list(map(line, first)), list(map(line, second)), [b"x" * 9000 + b"\n"] * 3) + b"z" * 5500
+        )
+        same(path, max_bytes=max_bytes)
+
+
+class TestFiles:
+    """Several are one log, in the order given."""
+
+    def test_may_be_the_same_one_twice(self, path: Path, tmp_path: Path) -> None:
+        path.write_bytes(turns(*OTHERS) + b"{}\n" + lines(life("x", (CREATED, DELETED))) + b"{torn")
+        packed = tmp_path / "packed"
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        empty = tmp_path / "empty"
+        empty.touch()
+        same([path, empty, packed, path, packed])
+
+    def test_that_end_early_have_told_what_stands_before(self, path: Path) -> None:
+        path.write_bytes(gzip.compress(lines(life("x", (CREATED, DELETED))))[:-4])
+        reducer = Reducer(lc.LAWS, wire.DATA)
+        found = Screen(reducer).run(log.read(path), 1, 700)
+        assert next(found).rule.id == "T1"
+        with pytest.raises(lc.LogError):
+            list(found)
+
+
+class TestReports:
+    """`replay` and `audit` screen a log that is long, if NumPy is there."""
+
+    @pytest.fixture(autouse=True)
+    def _long(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path.write_bytes(turns(*OTHERS, list(map(line, life("x", (*LIFE[:3], ARCHIVED, *LIFE[3:])))), [b"{}\n"]))
+        monkeypatch.setattr(replaying, "LONG", 0)
+
+    @pytest.fixture
+    def screens(self, monkeypatch: pytest.MonkeyPatch) -> list[Screen]:
+        """Every screen there is."""
+        found: list[Screen] = []
+
+        class Noted(Screen):
+            def __init__(self, reducer: Reducer) -> None:
+                super().__init__(reducer)
+                found.append(self)
+
+        monkeypatch.setattr(screening, "Screen", Noted)
+        return found
+
+    @staticmethod
+    def expected(path: Path) -> lc.Report:
+        return lc.replay([*log.read(path, on_error=lambda _: None)])
+
+    def test_are_the_same(self, path: Path, screens: list[Screen]) -> None:
+        expected = self.expected(path)
+        report = lc.replay(log.read(path))
+        assert attrs.evolve(report, findings=report.findings[1:]) == expected
+        assert list(report.batches) == list(expected.batches)
+        assert list(report.versions) == list(expected.versions)
+        assert report.findings[0].rule.id == "wire"
+        assert tuple(lc.audit(log.read(path))) == report.findings
+        assert len(screens) == 2
+
+    def test_of_one_stream_or_up_to_a_time_are_not_screened(self, path: Path, screens: list[Screen]) -> None:
+        report = lc.replay(log.read(path, batch_id="beta", until=3))
+        assert (list(report.versions.items()), report.events) == ([("beta", 3)], 3)
+        assert screens == []
+
+    def test_of_short_logs_and_of_standard_input_are_not_screened(
+        self, path: Path, screens: list[Screen], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with path.open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            assert len(list(lc.audit(log.read("-"), jobs=2))) == 2
+        monkeypatch.setattr(replaying, "LONG", path.stat().st_size + 1)
+        assert len(list(lc.audit(log.read(path), jobs=2))) == 2
+        assert screens == []
+
+    @pytest.mark.parametrize("older", [False, True])
+    def test_are_the_same_without_numpy(self, path: Path, older: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        if older:
+            monkeypatch.delattr(np, "bitwise_count")
+        else:
+            monkeypatch.setitem(sys.modules, "numpy", None)
+        for name in ("columns", "scanning", "screening"):
+            monkeypatch.delitem(sys.modules, f"lifecycle.{name}")
+        reducer = Reducer(lc.LAWS, wire.DATA)
+        assert [one.rule.id for one in reducer.run(log.read(path), 2)] == ["wire", "T1"]
+        assert reducer._screen is None
+        assert list(reducer.streams) == ["alpha", "beta", "gamma", "x"]
+
+    def test_may_be_given_up_at_any_finding(self, path: Path) -> None:
+        reducer = Reducer(lc.LAWS, wire.DATA)
+        found = reducer.run(log.read(path))
+        next(found)
+        found.close()
+        reducer.finish()
+        assert reducer.totals().streams == 4
+
+    def test_know_their_totals_at_every_finding(self, path: Path) -> None:
+        path.write_bytes(path.read_bytes() * 2 + b"{}\n" * 3)
+        reducer = Reducer(lc.LAWS, wire.DATA)
+        for _ in reducer.run(log.read(path)):
+            totals = reducer.totals()
+            assert sum(totals.phases.values()) <= totals.streams == 4
+        assert totals == attrs.evolve(totals, events=50, broken=1)
