@@ -8,6 +8,7 @@ what is read does not depend on this module; only the time it takes does.
 Nothing here knows a rule.
 """
 
+import os
 import re
 from array import array
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ class Columns(Facts):
     """The URLs themselves, by the numbers that stand for them."""
 
     def content(self, rows: Whole) -> NDArray[np.uint32]:
-        """32 bits of a hash of what each of some events says, the same in every process."""
+        """32 bits of a hash of what each of some events says; it is another one in every process."""
         values = [self.tag, self.at, self.expires_at, *(self.counts[name] for name in COUNTS)]
         return _content([value[rows] for value in values], self.url[rows]).astype(np.uint32)
 
@@ -117,7 +118,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("created_at", "cancel_initiated_at", "ended_at", "archived_at", "deleted_at")
 
 
+# So that nobody can write a log in which two events have the same content: as of Python's own hash of text.
+_SALT = np.frombuffer(os.urandom(8), np.uint64)
+
+
 def _content(values: list[Whole], mixed: Words) -> Words:
+    mixed = _mixed(_SALT, mixed)
     for value in values:
         mixed = _mixed(mixed, value.view(np.uint64))
     return mixed

@@ -404,6 +404,21 @@ class TestContents:
         made = [attrs.evolve(one, id="x") if isinstance(one, lc.Created) else one for one in made]
         assert len(set(map(content_of, made))) == len(set(made)) > 50
 
+    def test_cannot_be_foreseen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or a log could be written in which another event passes for a repeat (rule L4)."""
+        done = np.arange(400_000)
+        counts = dict(zip(COUNTS, (500_000 - done, done, *[0 * done] * 3), strict=True))
+        found = scan(block_of([]))
+        found.tag, found.counts = np.full(len(done), TAGS.index("counts_updated")), counts
+        found.at = found.expires_at = np.full(len(done), NULL)
+        found.url = np.zeros(len(done), np.uint64)
+        content = found.content(done)
+        values, times_ = np.unique(content, return_counts=True)
+        pairs = [np.flatnonzero(content == value) for value in values[times_ == 2]]
+        assert len(pairs) > 1  # about 18 are to be expected
+        monkeypatch.setattr(columns, "_SALT", columns._SALT + np.uint64(1))
+        assert any(len(set(found.content(pair).tolist())) == 2 for pair in pairs)
+
     def test_are_none_if_a_number_is_larger_than_columns_hold(self) -> None:
         assert content_of(lc.CountsUpdated(lc.RequestCounts(0, 0, 0, 0, LARGEST))) >= 0
         for event in (
