@@ -157,7 +157,7 @@ class Writer:
         self._size = 0
         self._written = 0
         with self._translated():
-            self._sink = Path(self._path).open("wb")  # noqa: SIM115 -- `__exit__` closes it
+            self._sink = Path(self._path).open("wb")  # noqa: SIM115 -- closed by `__exit__`
             self._file: Any = pq.ParquetWriter(self._sink, columns.SCHEMA, compression="zstd", write_page_checksum=True)
 
     def add(self, record: Record) -> None:
