@@ -104,11 +104,11 @@ def audit_sources(
 ) -> Audit:
     """`audit`, for sources of any kind."""
     findings = Findings([source.name for source in sources], order)
-    reducer = Reducer(profile)
+    reducer, refusals = Reducer(profile), Reducer(profile)
     done = Audit(findings)
 
-    def refuse(error: LogError) -> None:
-        for finding in reducer.run([error]):
+    def refuse(error: LogError) -> None:  # while the other waits for its first record
+        for finding in refusals.run([error]):
             findings.add(finding)
 
     if order == "version":
@@ -177,7 +177,7 @@ def _records(
     for batch in batches:
         records = columns.records(batch, names)
         start = 0
-        for stop in (*_changes(batch.column("batch_id")), len(records)):
+        for stop in [*_changes(batch.column("batch_id")), len(records)] if records else []:
             batch_id = records[start].batch_id
             if current is not None and batch_id != current:
                 done.count(reducer)

@@ -421,6 +421,14 @@ class TestMemoryAndDisk:
         assert (done.events, done.streams, done.broken, max(held)) == (2100, 300, 300, 1)
         assert done.phases[lc.Phase.DELETED] == 300
 
+    def test_rows_may_come_in_any_number(self) -> None:
+        source = duckdb.Source("night", lambda: columns.of_lines(log.read(NIGHT)))
+        batches = list(duckdb.in_order([source], order="log", memory_limit=None, threads=1, refuse=lambda _: None))
+        reducer, done = Reducer(lc.HOSTED), Audit(Findings(["night"], "log"))
+        one_by_one = (batch.slice(row, length) for batch in batches for row in range(len(batch)) for length in (0, 1))
+        found = list(duckdb.judge(one_by_one, ["night"], reducer, done))
+        assert sorted(told(found)) == sorted(told(expected([NIGHT], lc.HOSTED)))
+
 
 class TestFailures:
     def test_a_file_that_breaks_off_stops_it(self, tmp_path: Path) -> None:
