@@ -186,7 +186,7 @@ def head_of(row: HeadRow) -> Head:
     """
     stream, version, end, text, deleted_at = row
     try:
-        if type(version) is not int or type(end) is not bytes:
+        if type(stream) is not str or type(version) is not int or type(end) is not bytes:
             raise ValueError("a value of the wrong type")  # noqa: TRY301 -- one way for all that is wrong
         batch = None if text is None else wire.decode_batch(text, max_bytes=_MAX_BYTES)
         if batch is not None and deleted_at is not None:

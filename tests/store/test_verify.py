@@ -205,6 +205,9 @@ def test_values_of_the_wrong_type_are_no_records() -> None:
     store._heads["b"] = store._heads["b"]._replace(hash="x")  # type: ignore[arg-type] # wrong on purpose
     with pytest.raises(lc.StoreError, match="wrong type"):
         store.head("b")
+    store._heads["b"] = store._heads["b"]._replace(stream=b"b", hash=b"")  # type: ignore[arg-type] # wrong on purpose
+    with pytest.raises(lc.StoreError, match="wrong type"):
+        list(store.streams())
 
 
 def test_values_of_the_wrong_type_are_found() -> None:
