@@ -130,8 +130,12 @@ class _Statement:
 
     def __call__(self, connection: sa.Connection, **values: Any) -> list[Any]:
         """Run it; its rows."""
+        return _run(connection, *self.call(**values))
+
+    def call(self, **values: Any) -> "Call":
+        """It with these values."""
         values |= self.added
-        return _run(connection, self.text, values if self.names is None else [values[name] for name in self.names])
+        return self.text, values if self.names is None else [values[name] for name in self.names]
 
     def many(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Run it for each of *rows*, of which the values stand in the order of its parameters."""
@@ -156,6 +160,10 @@ def _run(connection: sa.Connection, text: str, values: Any = ()) -> list[Any]:
         return list(cursor.fetchall()) if cursor.description else []
     finally:
         cursor.close()
+
+
+Call: TypeAlias = tuple[str, Any]
+"""A statement and its values, as the driver takes them."""
 
 
 class Unknown(Exception):
@@ -216,25 +224,34 @@ class _PostgresStatements(_Statements):
         streams = sa.select(sa.func.unnest(_P("streams", type_=texts)))
         pairs = sa.select(sa.func.unnest(_P("streams", type_=texts)), sa.func.unnest(_P("ids", type_=texts)))
         super().__init__(cast(Any, psycopg).dialect(), streams, pairs)
-        rows, heads = _unnested(_EVENTS, ""), _unnested(_STREAMS, "head_")
+        self.write = self._write(_unnested(_EVENTS, ""), _unnested(_STREAMS, "head_"))
+        self.write_one = self._write(_given(_EVENTS, ""), _given(_STREAMS, "head_"))  # arrays are dear to psycopg
+
+    def _write(self, rows: Any, heads: Any) -> _Statement:
+        """One statement for all, for each costs a way to the server and back."""
         insert = sa.insert(_EVENTS).from_select([*_EVENTS.c], rows).cte("inserted")
         put = postgresql.insert(_STREAMS).from_select([*_STREAMS.c], heads)
         changed = {name: put.excluded[name] for name in HeadRow._fields[1:]}
         upsert = put.on_conflict_do_update(index_elements=["stream"], set_=changed).cte("put")
-        # One statement for all, for each costs a way to the server and back.
         notify = sa.func.pg_notify(sa.literal_column(f"'{CHANNEL}'"), sa.literal_column("''"))
-        self.write = self.of(sa.select(sa.cast(notify, sa.Text)).add_cte(insert, upsert))
+        return self.of(sa.select(sa.cast(notify, sa.Text)).add_cte(insert, upsert))
 
 
 def _unnested(table: sa.Table, prefix: str) -> Any:
     """The rows of a table, from an array for each column."""
     arrays = [_P(prefix + column.name, type_=postgresql.ARRAY(column.type)) for column in table.c]
     found = sa.func.unnest(*arrays).table_valued(*(column.name for column in table.c)).render_derived().c
+    return _selected({column.name: found[column.name] for column in table.c})
+
+
+def _given(table: sa.Table, prefix: str) -> Any:
+    """One row of a table, from a value for each column."""
+    return _selected({column.name: _P(prefix + column.name, type_=column.type) for column in table.c})
+
+
+def _selected(values: dict[str, Any]) -> Any:
     return sa.select(
-        *(
-            sa.cast(found[name], postgresql.JSON) if name in ("data", "batch") else found[name]
-            for name in table.c.keys()  # noqa: SIM118 -- no dictionary: it iterates over the columns
-        )
+        *(sa.cast(value, postgresql.JSON) if name in ("data", "batch") else value for name, value in values.items())
     )
 
 
@@ -252,7 +269,7 @@ class Database(ABC):
 
     schemas: tuple[str, ...]
     """Statements that lead from each version of the schema to the next."""
-    begin: str
+    begin: tuple[str, ...]
     """What begins a transaction that writes."""
     begin_reading: str
     """What begins one that sees one state of the store, however long it takes."""
@@ -299,16 +316,16 @@ class Database(ABC):
         """Which of our tables there are."""
 
     @abstractmethod
-    def states(self, connection: sa.Connection, streams: list[str]) -> list[Any]:
-        """The last position with each head of *streams*; one row at least."""
+    def states(self, streams: list[str]) -> Call:
+        """Ask for the last position with each head of *streams*; one row at least."""
 
     @abstractmethod
-    def known(self, connection: sa.Connection, pairs: list[tuple[str, str]]) -> list[Any]:
-        """The rows of these pairs of stream and event id."""
+    def known(self, pairs: list[tuple[str, str]]) -> Call:
+        """Ask for the rows of these pairs of stream and event id."""
 
     @abstractmethod
-    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> None:
-        """Write rows and heads."""
+    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> Sequence[Call]:
+        """Write rows and heads: at once, or by what is left to run."""
 
     @abstractmethod
     def confirm(self, connection: sa.Connection) -> None:
@@ -328,24 +345,47 @@ class Database(ABC):
 
     # What does not.
 
-    def transact(self, connection: sa.Connection, work: Callable[[], T]) -> T:
-        """Do *work* in a transaction of ours, or in the caller's, where it is the caller who commits."""
+    def run(self, connection: sa.Connection, calls: Sequence[Call]) -> list[list[Any]]:
+        """Run statements in order; the rows of each."""
+        return [_run(connection, *call) for call in calls]
+
+    def transact(
+        self,
+        connection: sa.Connection,
+        work: Callable[..., tuple[T, Sequence[Call]]],
+        asked: Sequence[Call] = (),
+    ) -> T:
+        """
+        Do *work* in a transaction of ours, or in the caller's, where it is the caller who commits.
+
+        Args:
+            connection: Where.
+            work: It is given the rows of each question. It returns what this returns, and what is left to run then.
+            asked: The questions with which the transaction begins.
+        """
         if self.joined:
             if not connection.in_transaction():
                 connection.begin()  # as SQLAlchemy does it itself at the first statement
             self.join(connection)
-            return work()
-        _run(connection, self.begin)
+            found, rest = work(*Database.run(self, connection, asked))
+            Database.run(self, connection, rest)
+            return found
+        rows = self.run(connection, (*((text, ()) for text in self.begin), *asked))
         try:
-            found = work()
+            found, rest = work(*rows[len(self.begin) :])
         except LifecycleError:
             _run(connection, "ROLLBACK")
             raise
+        self.commit(connection, rest)
+        return found
+
+    def commit(self, connection: sa.Connection, rest: Sequence[Call]) -> None:
+        """Run what is left to run, and commit."""
+        self.run(connection, rest)
         try:
-            _run(connection, "COMMIT")
+            _run(connection, *_COMMIT)
         except _driver(connection).Error as error:
             raise Unknown from error
-        return found
 
     def prepare(self, connection: sa.Connection, *, create: bool) -> None:
         """Bring the schema to its newest version; refuse one that is newer still."""
@@ -357,16 +397,16 @@ class Database(ABC):
         if version == 0 and not create:
             raise StoreError(f"{self.name}: there is no store")
 
-        def migrate() -> None:
+        def migrate() -> tuple[None, Sequence[Call]]:
             self.lock_schema(connection)
             version = self.version(connection)
             if version == newest:
-                return  # another was first; and a third may read the row just now, holding the lock of a store
+                return None, ()  # another was first; and a third may read the row now, holding the lock of a store
             for schema in self.schemas[version:]:
                 for statement in _statements_of(schema):
                     _run(connection, statement)
             self.sql.unset_schema(connection)
-            self.sql.set_schema(connection, newest=newest)
+            return None, (self.sql.set_schema.call(newest=newest),)
 
         self.transact(connection, migrate)
 
@@ -391,18 +431,18 @@ class Database(ABC):
 
     def write(self, connection: sa.Connection, found: list[Request], *, again: bool) -> list[Written]:
         """Append for each of *found*, or for none; *again*: it may have been done before."""
+        streams = [*{one.stream for one in found}]
+        # Of one stream, the usual case, it is asked in half the time.
+        asked = [self.sql.state.call(stream=streams[0]) if len(streams) == 1 else self.states(streams)]
+        ids = [(one.stream, item.event_id) for one in found if again or one.given_ids for item in one.items]
+        if ids:
+            asked.append(self.known(ids))
 
-        def work() -> list[Written]:
-            streams = [*{one.stream for one in found}]
-            if len(streams) == 1:
-                state = self.sql.state(connection, stream=streams[0])  # the usual case, in half the time
-            else:
-                state = self.states(connection, streams)
+        def work(state: list[Any], rows_of_ids: Sequence[Any] = ()) -> tuple[list[Written], Sequence[Call]]:
             position = state[0][0]
             heads = {row[1]: head_of(HeadRow(*row[1:])) for row in state if row[1] is not None}
-            asked = [(one.stream, item.event_id) for one in found if again or one.given_ids for item in one.items]
             known: dict[str, dict[str, Row]] = {}
-            for values in self.known(connection, asked) if asked else ():
+            for values in rows_of_ids:
                 row = Row(*values)
                 known.setdefault(row.stream, {})[row.event_id] = row
             written = []
@@ -419,14 +459,13 @@ class Database(ABC):
                     if len(found) > 1:  # the stream may come again
                         ids |= {row.event_id: row for row in map(Row._make, more)}
             if rows:
-                self.insert(
-                    connection, rows, [head_row(heads[stream]) for stream in dict.fromkeys(row[1] for row in rows)]
-                )
-            elif any(known.values()):
+                changed = [head_row(heads[stream]) for stream in dict.fromkeys(row[1] for row in rows)]
+                return written, self.insert(connection, rows, changed)
+            if any(known.values()):
                 self.confirm(connection)
-            return written
+            return written, ()
 
-        return self.transact(connection, work)
+        return self.transact(connection, work, asked)
 
     def read(self, connection: sa.Connection, stream: str, after: int, until: int) -> tuple[Record, ...]:
         """The records of a stream."""
@@ -469,10 +508,10 @@ class Database(ABC):
     def forget(self, connection: sa.Connection, stream: str) -> None:
         """Erase the data of a stream."""
 
-        def work() -> None:
+        def work() -> tuple[None, Sequence[Call]]:
             if not forgettable(self.head(connection, stream)):
                 self.confirm(connection)
-                return
+                return None, ()
             version = 0
             while rows := self.sql.rows(connection, stream=stream, version=version, size=PAGE):
                 for row in map(Row._make, rows):
@@ -483,7 +522,7 @@ class Database(ABC):
                 else:
                     continue
                 break
-            self.sql.erase_batch(connection, name=stream)
+            return None, (self.sql.erase_batch.call(name=stream),)
 
         self.transact(connection, work)
         if not self.joined:
@@ -527,7 +566,7 @@ class SQLite(Database):
     """SQLite, in its own words."""
 
     schemas = _SQLITE_SCHEMAS
-    begin = "BEGIN IMMEDIATE"
+    begin = ("BEGIN IMMEDIATE",)
     begin_reading = "BEGIN"
     waits = (0.0,)
     poll = 0.05
@@ -601,19 +640,20 @@ class SQLite(Database):
     def listen(self, connection: sa.Connection) -> None:
         """Do nothing: nobody tells of changes."""
 
-    def states(self, connection: sa.Connection, streams: list[str]) -> list[Any]:
+    def states(self, streams: list[str]) -> Call:
         """As in `Database`."""
-        return cast("list[Any]", self.sql.states(connection, streams=_json(streams)))
+        return cast(Call, self.sql.states.call(streams=_json(streams)))
 
-    def known(self, connection: sa.Connection, pairs: list[tuple[str, str]]) -> list[Any]:
+    def known(self, pairs: list[tuple[str, str]]) -> Call:
         """As in `Database`."""
-        return cast("list[Any]", self.sql.known(connection, pairs=_json(pairs)))
+        return cast(Call, self.sql.known.call(pairs=_json(pairs)))
 
-    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> None:
+    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> Sequence[Call]:
         """As in `Database`."""
         # sqlite3 looks for an adapter for each value that is bytes, in vain: that was a quarter of an insert's time.
         self.sql.insert.many(connection, [(*row[:7], bytearray(row[7])) for row in rows])
         self.sql.put.many(connection, heads)
+        return ()
 
     def confirm(self, connection: sa.Connection) -> None:
         """As in `Database`."""
@@ -662,9 +702,10 @@ class Postgres(Database):
         super().__init__(*arguments, **keywords)
         self.sql = _postgres_statements()
         # A statement sees what was committed before it began: so the lock comes in one of its own, before the others.
+        milliseconds = max(1, round(self.timeout * 1000))
         self.begin = (
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; "
-            f"SET LOCAL lock_timeout = {max(1, round(self.timeout * 1000))}; SELECT {self._LOCK}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            f"SELECT {_DURABLE}, set_config('lock_timeout', '{milliseconds}', true), {self._LOCK}",
         )
 
     def connected(self, connection: sa.Connection, *, create: bool) -> None:
@@ -685,7 +726,7 @@ class Postgres(Database):
             raise StoreError(
                 f"{self.name}: the transaction is {isolation}, so it cannot see who was first; use read committed"
             )
-        _run(connection, f"SELECT set_config('synchronous_commit', 'on', true), {self._LOCK}")
+        _run(connection, f"SELECT {_DURABLE}, {self._LOCK}")
         driver: Any = connection.connection.driver_connection
         if driver.info.transaction_status == _IDLE:
             raise StoreError(f"{self.name}: the connection is in no transaction, for it commits each statement")
@@ -701,22 +742,39 @@ class Postgres(Database):
         found = _run(connection, f"SELECT relname FROM pg_catalog.pg_class WHERE oid IN ({names})")  # noqa: S608 -- ours
         return {name for (name,) in found}
 
-    def states(self, connection: sa.Connection, streams: list[str]) -> list[Any]:
-        """As in `Database`."""
-        return cast("list[Any]", self.sql.states(connection, streams=streams))
+    def run(self, connection: sa.Connection, calls: Sequence[Call]) -> list[list[Any]]:
+        """As in `Database`, with one wait for all of them. Where one fails the server leaves out those behind it."""
+        adapted: Any = connection.connection.dbapi_connection
+        if isinstance(adapted, sa.AdaptedConnection):
+            return adapted.run_async(lambda driver: _together_async(driver, calls))
+        return _together(adapted, calls)
 
-    def known(self, connection: sa.Connection, pairs: list[tuple[str, str]]) -> list[Any]:
+    def commit(self, connection: sa.Connection, rest: Sequence[Call]) -> None:
+        """As in `Database`."""
+        try:
+            self.run(connection, (*rest, _COMMIT))
+        except _driver(connection).Error as error:
+            driver: Any = connection.connection.driver_connection
+            if driver.info.transaction_status == _FAILED:
+                raise  # the write was refused: the server left out the commit behind it, for the transaction is open
+            raise Unknown from error
+
+    def states(self, streams: list[str]) -> Call:
+        """As in `Database`."""
+        return cast(Call, self.sql.states.call(streams=streams))
+
+    def known(self, pairs: list[tuple[str, str]]) -> Call:
         """As in `Database`."""
         streams, ids = zip(*pairs, strict=True)
-        return cast("list[Any]", self.sql.known(connection, streams=list(streams), ids=list(ids)))
+        return cast(Call, self.sql.known.call(streams=list(streams), ids=list(ids)))
 
-    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> None:
+    def insert(self, connection: sa.Connection, rows: list[Values], heads: list[HeadRow]) -> Sequence[Call]:  # noqa: ARG002 -- the commit takes it along
         """As in `Database`."""
-        columns = dict(zip(Row._fields, map(list, zip(*rows, strict=True)), strict=True))
-        columns |= {
-            f"head_{name}": list(values) for name, values in zip(HeadRow._fields, zip(*heads, strict=True), strict=True)
-        }
-        self.sql.write(connection, **columns)
+        if len(rows) == 1:
+            one = dict(zip(_WRITTEN, (*rows[0], *heads[0]), strict=True))
+            return (self.sql.write_one.call(**one),)
+        columns = (*zip(*rows, strict=True), *zip(*heads, strict=True))
+        return (self.sql.write.call(**dict(zip(_WRITTEN, map(list, columns), strict=True))),)
 
     def confirm(self, connection: sa.Connection) -> None:
         """Do nothing: a server shows a commit to others when it is durable, and flushes what a crash has left."""
@@ -739,8 +797,47 @@ def notifications(connection: sa.Connection, seconds: float) -> Any:
     return driver.notifies(timeout=seconds, stop_after=1)
 
 
+def _together(driver: Any, calls: Sequence[Call]) -> list[list[Any]]:
+    """Send statements to PostgreSQL together, and wait once; the rows of each."""
+    cursors: list[Any] = []
+    failed: BaseException | None = None
+    try:
+        with driver.pipeline():
+            try:
+                cursors = [driver.execute(*call) for call in calls]
+            except BaseException as error:  # noqa: BLE001 -- raised through the pipeline, it would make psycopg log
+                failed = error
+    except driver.Error as error:
+        failed = failed or error  # what comes first is the cause
+    if failed is not None:
+        raise failed
+    return [cursor.fetchall() if cursor.pgresult.nfields else [] for cursor in cursors]
+
+
+async def _together_async(driver: Any, calls: Sequence[Call]) -> list[list[Any]]:
+    """`_together` on a connection of asyncio."""
+    cursors: list[Any] = []
+    failed: BaseException | None = None
+    try:
+        async with driver.pipeline():
+            try:
+                cursors = [await driver.execute(*call) for call in calls]
+            except BaseException as error:  # noqa: BLE001 -- as above
+                failed = error
+    except driver.Error as error:
+        failed = failed or error
+    if failed is not None:
+        raise failed
+    return [await cursor.fetchall() if cursor.pgresult.nfields else [] for cursor in cursors]
+
+
+_WRITTEN = (*Row._fields, *(f"head_{name}" for name in HeadRow._fields))
+_COMMIT: Call = "COMMIT", ()
+_DURABLE = "set_config('synchronous_commit', 'on', true)"
 _IDLE = 0
 """libpq's PQTRANS_IDLE: no transaction is open."""
+_FAILED = 3
+"""libpq's PQTRANS_INERROR: one is open in which a statement has failed."""
 
 
 @cache

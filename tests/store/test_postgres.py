@@ -6,10 +6,12 @@ import functools
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import lifecycle as lc
@@ -270,14 +272,99 @@ class TestFollowing:
                 async def work(alone: AsyncSQLStore) -> list[int]:
                     return [position async for position, _ in alone.follow(timeout=0.01)]
 
-                assert asynchronous(url, work) == [1]
+                found: list[int] = []
+                deadline = time.monotonic() + 20
+                while not found and time.monotonic() < deadline:  # the server takes a moment to see that one has gone
+                    with contextlib.suppress(lc.StoreError):
+                        found = asynchronous(url, work)
+                assert found == [1]
+
+
+RAISE = "RAISE EXCEPTION 'no room'"
+REFUSE = f"""
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {RAISE}; END$$;
+CREATE TRIGGER refuse BEFORE INSERT ON lifecycle_events EXECUTE FUNCTION refuse()
+"""
+"""The server refuses each write."""
+
+
+class TestAWriteAndItsCommitTravelTogether:
+    """What fails then is told apart."""
+
+    def test_a_write_that_the_server_refuses_is_known_not_to_be_done(self, postgres_url: str) -> None:
+        with SQLStore(postgres_url) as store:
+            store.append("a", [created("a")], expected_version=0)
+            run(postgres_url, REFUSE)
+            with pytest.raises(lc.StoreError, match="no room") as raised:
+                store.append("a", [REPEATED], expected_version=1)
+            assert not raised.value.unknown
+            with pytest.raises(lc.StoreError, match="no room") as raised:
+                store.append("a", [REPEATED, REPEATED], expected_version=1)
+            assert not raised.value.unknown
+            assert store.head("a").version == 1
+            run(postgres_url, "DROP TRIGGER refuse ON lifecycle_events")
+            store.append("a", [REPEATED], expected_version=1)
+        assert damage(postgres_url) == []
+
+    def test_so_it_is_under_asyncio(self, postgres_url: str) -> None:
+        fill(postgres_url, "a", 1)
+        run(postgres_url, REFUSE)
+
+        async def work(store: AsyncSQLStore) -> None:
+            with pytest.raises(lc.StoreError, match="no room") as raised:
+                await store.append("a", [REPEATED], expected_version=1)
+            assert not raised.value.unknown
+            assert (await store.head("a")).version == 1
+
+        asynchronous(postgres_url, work)
+
+    def test_a_commit_that_the_server_refuses_is_not_known_to_be_done(self, postgres_url: str) -> None:
+        with SQLStore(postgres_url) as store:
+            run(postgres_url, ONCE.format(times=99).replace("PERFORM pg_terminate_backend(pg_backend_pid())", RAISE))
+            with pytest.raises(lc.StoreError, match="no room") as raised:
+                store.append("a", [created("a")], expected_version=0)
+            assert raised.value.unknown
+
+    def test_a_refusal_leaves_the_connection_fit_for_use(self, postgres_url: str) -> None:
+        with SQLStore(postgres_url) as store:
+            for _ in range(8):  # more often than it takes psycopg to prepare a statement
+                with pytest.raises(lc.VersionConflict):
+                    store.append("a", [created("a")], expected_version=1)
+            assert len(store._idle) == 1
+            store.append("a", [created("a")], expected_version=0)
+            assert store.head("a").version == 1
+
+    def test_of_many_failures_the_first_is_told_and_nothing_is_logged(
+        self, postgres_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Be it on the way to the server or on the way back."""
+        failing: list[Any] = [
+            ([("SELECT 1/0", ()), ("SELECT 1", ())], psycopg.errors.DivisionByZero),
+            ([("SELECT 1/0", ()), ("SELECT %s", (object(),))], psycopg.ProgrammingError),
+        ]
+        with SQLStore(postgres_url) as store:
+            connection = store._taken()
+            for calls, error in failing:
+                with pytest.raises(error):
+                    store._database.run(connection, calls)
+            store._discard(connection)
+
+        async def work(store: AsyncSQLStore) -> None:
+            connection = await store._taken()
+            for calls, error in failing:
+                with pytest.raises(error):
+                    await connection.run_sync(store._database.run, calls)
+            await store._discard(connection)
+
+        asynchronous(postgres_url, work)
+        assert caplog.records == []
 
 
 class TestOtherWriters:
     def test_an_append_waits_for_another_and_then_gives_up(self, postgres_url: str) -> None:
         with SQLStore(postgres_url, timeout=0.05) as store, SQLStore(postgres_url) as other:
             holding = other._taken()
-            holding.exec_driver_sql(other._database.begin)
+            other._database.run(holding, [(text, ()) for text in other._database.begin])
             with pytest.raises(lc.StoreError, match="lock timeout") as raised:
                 store.append("a", [created("a")], expected_version=0)
             assert not raised.value.unknown
@@ -289,7 +376,7 @@ class TestOtherWriters:
         fill(postgres_url, "a", 1)
         with SQLStore(postgres_url) as other:
             holding = other._taken()
-            holding.exec_driver_sql(other._database.begin)
+            other._database.run(holding, [(text, ()) for text in other._database.begin])
 
             async def work(store: AsyncSQLStore) -> None:
                 await store.head("a")

@@ -54,11 +54,18 @@ class Guard:
     def __init__(self, patch: pytest.MonkeyPatch, piece: str, instead: str) -> None:
         self.met = 0
         """How often the piece has been met; a control that never meets its guard controls nothing."""
-        run = databases._run
+        run, together = databases._run, databases._together
 
-        def careless(connection: Any, text: str, values: Any = ()) -> list[Any]:
+        def changed(text: str) -> str:
             text, met = re.subn(piece, instead, text)
             self.met += met
-            return run(connection, text, values)
+            return text
+
+        def careless(connection: Any, text: str, values: Any = ()) -> list[Any]:
+            return run(connection, changed(text), values)
+
+        def careless_together(driver: Any, calls: Any) -> list[list[Any]]:
+            return together(driver, [(changed(text), values) for text, values in calls])
 
         patch.setattr(databases, "_run", careless)
+        patch.setattr(databases, "_together", careless_together)

@@ -59,7 +59,7 @@ def test_without_a_durable_commit_a_restart_loses_some(
 ) -> None:
     """The negative control."""
     SQLStore(postgres_url).close()  # the tables at least are durable
-    guard = Guard(monkeypatch, "synchronous_commit = on", "synchronous_commit = off")
+    guard = Guard(monkeypatch, "'synchronous_commit', 'on'", "'synchronous_commit', 'off'")
     tally = crashed(postgres_url, postgres_server.restart_at_once, times=1)
     assert guard.met > 0
     assert tally["lost"] > 0
