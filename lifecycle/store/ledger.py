@@ -151,30 +151,37 @@ def chain_start(stream: str) -> bytes:
     return sha256(stream.encode()).digest()
 
 
-def record_of(row: Sequence[Any], steps: "Upcasts") -> Record:
+def record_of(row: Row, steps: "Upcasts") -> Record:
+    """The record that a row keeps: see `records_of`."""
+    [record] = records_of((row[:7],), steps)
+    return record
+
+
+def records_of(rows: Iterable[Sequence[Any]], steps: "Upcasts") -> list[Record]:
     """
-    The record that a row keeps.
+    The records that rows keep.
 
     Args:
-        row: A `Row`, or its first seven values.
+        rows: The first seven values of each `Row`.
         steps: The upcasts of the store.
 
     Raises:
-        StoreError: The row is damaged, or was forgotten.
+        StoreError: A row is damaged, or was forgotten.
     """
-    position, stream, version, event_id, type_, data, time = row[:7]
-    try:
-        # A damaged file may show a value of any type.
-        if type(version) is not int or type(event_id) is not str or type(stream) is not str:
-            raise ValueError("a value of the wrong type")  # noqa: TRY301 -- one way for all that is wrong
-        if type_ in steps:
-            type_, data = upcast(type_, cast(str, data), steps)
-        event = wire.decode_event(type_, cast(str, data), max_bytes=_MAX_BYTES)
-        record: Record = _new_record(stream, version, event, event_id, wire.recorded_time(time), None)
-    except (WireError, ValueError, TypeError, LookupError, AttributeError) as error:
-        place = f"stream {quoted(stream)}, version {quoted(version)}, position {quoted(position)}"
-        raise StoreError(f"{place}: the row is damaged: {error}; verify says what else is") from error
-    return record
+    records: list[Record] = []
+    for position, stream, version, event_id, type_, data, time in rows:
+        try:
+            # A damaged file may show a value of any type.
+            if type(version) is not int or type(event_id) is not str or type(stream) is not str:
+                raise ValueError("a value of the wrong type")  # noqa: TRY301 -- one way for all that is wrong
+            if type_ in steps:
+                type_, data = upcast(type_, data, steps)  # noqa: PLW2901 -- the row in its newest form
+            event = wire.decode_event(type_, data, max_bytes=_MAX_BYTES)
+            records.append(_new_record(stream, version, event, event_id, wire.recorded_time(time), None))
+        except (WireError, ValueError, TypeError, LookupError, AttributeError) as error:
+            place = f"stream {quoted(stream)}, version {quoted(version)}, position {quoted(position)}"
+            raise StoreError(f"{place}: the row is damaged: {error}; verify says what else is") from error
+    return records
 
 
 def head_of(row: HeadRow) -> Head:
@@ -330,15 +337,16 @@ def request(
             raise ValueError(f"{name}: expected {len(found)}, one for each event, got {len(given)}")
     for path, text in (("$.subject", stream), *(("$.id", event_id) for event_id in (() if event_ids is None else ids))):
         _storable(path, text)
-    items = []
-    for event, event_id, (time, stamp) in zip(found, ids, times, strict=True):
-        data = wire.encode_event(event)
+    # Column by column: of the time that a batch of events takes, that saves a twentieth.
+    encoded = [wire.encode_event(event) for event in found]
+    for event, data in zip(found, encoded, strict=True):
         if event.__class__ in _WITH_TEXT and b"\\u0000" in data:
             for name in ("id", "results_url"):
                 _storable(f"$.data.{name}", getattr(event, name, None) or "")
-        digest = sha256(data).digest()
-        items.append(_new_item((event, event_id, _TYPE_OF[event.__class__], data.decode(), digest, time, stamp)))
-    return Request(stream, tuple(items), expected_version, event_ids is not None)
+    digests = [sha256(data).digest() for data in encoded]
+    types = [_TYPE_OF[event.__class__] for event in found]
+    columns = zip(found, ids, types, map(bytes.decode, encoded), digests, *zip(*times, strict=True), strict=True)
+    return Request(stream, tuple(map(_new_item, columns)), expected_version, event_ids is not None)
 
 
 def requests(records: Sequence[Record]) -> list[Request]:

@@ -475,7 +475,7 @@ class SQLStore(_Base):
 
     def _call(self, work: "_Work[T]") -> T:
         """Do *work*: on the caller's connection once, on our own again if that may help."""
-        failures, again = self._failures(), False
+        failures, again = None, False
         while True:
             connection = None
             try:
@@ -484,6 +484,7 @@ class SQLStore(_Base):
             except self._foreign as error:
                 may_pass = self._may_pass(connection)
                 self._discard(connection)
+                failures = failures or self._failures()
                 time.sleep(failures.wait(error, may_pass=may_pass))
                 self._drop_idle()  # they are as old
                 again = True
@@ -722,7 +723,7 @@ class AsyncSQLStore(_Base):
 
     async def _call(self, work: "_Work[T]") -> T:
         """`SQLStore._call`, where waiting lets others go on."""
-        failures, again = self._failures(), False
+        failures, again = None, False
         while True:
             connection = None
             try:
@@ -731,6 +732,7 @@ class AsyncSQLStore(_Base):
             except self._foreign as error:
                 may_pass = self._may_pass(None if connection is None else _sync(connection))
                 await self._discard(connection)
+                failures = failures or self._failures()
                 await asyncio.sleep(failures.wait(error, may_pass=may_pass))
                 await self._drop_idle()  # they are as old
                 again = True

@@ -364,7 +364,7 @@ class TestOtherWriters:
     def test_an_append_waits_for_another_and_then_gives_up(self, postgres_url: str) -> None:
         with SQLStore(postgres_url, timeout=0.05) as store, SQLStore(postgres_url) as other:
             holding = other._taken()
-            other._database.run(holding, [(text, ()) for text in other._database.begin])
+            other._database.run(holding, other._database.begin)
             with pytest.raises(lc.StoreError, match="lock timeout") as raised:
                 store.append("a", [created("a")], expected_version=0)
             assert not raised.value.unknown
@@ -376,7 +376,7 @@ class TestOtherWriters:
         fill(postgres_url, "a", 1)
         with SQLStore(postgres_url) as other:
             holding = other._taken()
-            other._database.run(holding, [(text, ()) for text in other._database.begin])
+            other._database.run(holding, other._database.begin)
 
             async def work(store: AsyncSQLStore) -> None:
                 await store.head("a")

@@ -29,6 +29,18 @@ def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+@pytest.mark.parametrize("number", [2, 49, 50, 51, 120])  # SQLite writes 50 rows at once
+def test_an_append_of_any_length_is_stored_whole(url: str, number: int) -> None:
+    events: list[lc.Event] = [created("a"), *[REPEATED] * (number - 1)]
+    with SQLStore(url) as store:
+        store.append("b", [created("b")], expected_version=0)
+        records = store.append("a", events, expected_version=0)
+        assert store.read("a") == records
+        assert [(record.version, record.event) for record in records] == [*enumerate(events, 1)]
+        assert [position for position, _ in store.read_all()] == [*range(1, number + 2)]
+        assert list(store.verify()) == []
+
+
 class TestURLs:
     @pytest.mark.parametrize("kind", [SQLStore, AsyncSQLStore])
     @pytest.mark.parametrize("url", ["mysql://user:secret@host/db", "postgresql+asyncpg://user:secret@host/db"])
