@@ -29,6 +29,7 @@ from lifecycle.machine import TRANSITIONS
 from lifecycle.replaying import Reducer
 from lifecycle.rules import COUNTS, RULES, Scope, rules_of
 from lifecycle.screening import Screen
+from lifecycle.testing.faults import LOG_FAULTS, STREAM_FAULTS
 from tests import fuzz_wire
 from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, records
 
@@ -506,3 +507,135 @@ class TestReports:
             totals = reducer.totals()
             assert sum(totals.phases.values()) <= totals.streams == 4
         assert totals == attrs.evolve(totals, events=50, broken=1)
+
+
+# ------------------------------------------------------------------------------------------------------ drawn by lot
+
+STREAM_RULES = {
+    profile: [rule for rule in STREAM_FAULTS[profile.name] if rule != "B1"] for profile in PROFILES
+}  # no line has a negative number
+HOW_MUCH = st.sampled_from([512, 700, 1000, 2000, 4000, 1 << 20])
+RECORD_CHANGES: Sequence[Callable[[lc.Record], lc.Record]] = (
+    lambda one: attrs.evolve(one, version=one.version + 1, event_id=f"{one.batch_id}/{one.version + 1}"),
+    lambda one: attrs.evolve(one, version=max(0, one.version - 1)),
+    lambda one: attrs.evolve(one, event_id="elsewhere"),
+    lambda one: attrs.evolve(one, event=CANCELED),
+    lambda one: attrs.evolve(one, event=lc.CountsUpdated(lc.RequestCounts(1))),
+    lambda one: attrs.evolve(one, event=attrs.evolve(CREATED, id=one.batch_id)),
+    lambda one: one,
+)
+LINE_CHANGES: Sequence[Callable[[bytes], bytes]] = (
+    bare,
+    lambda text: text[:-1] + b"\r\n",
+    lambda text: b"\n" + text,
+    lambda text: text.replace(b'":"', b'": "', 1),
+    lambda text: text.replace(b"+00:00", b"Z"),
+    lambda text: summed(text.replace(b"sequence", b"sequense")),
+    lambda text: summed(text.replace(b"created", b"crea\\u0074ed")),
+    lambda text: text[: len(text) // 2],
+    lambda text: text[len(text) // 2 :],
+    lambda text: text.replace(b"1", b"2", 1),
+    lambda text: summed(text.replace(b"0", b"1")),
+    lambda text: b"x" * 2000 + b"\n" + text,
+)
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> tuple[bytes, int]:
+    """A log of legal streams and others, disordered and changed in some places; and how much is scanned at once."""
+    found = list(draw(kit.logs(max_streams=4, max_size=10, repeats=True, profile=draw(st.sampled_from(PROFILES)))))
+    if draw(st.booleans()):
+        profile = draw(st.sampled_from(PROFILES))
+        events, _ = draw(kit.broken_streams(rule=draw(st.sampled_from(STREAM_RULES[profile])), profile=profile))
+        found += life("msgbatch_broken", events)
+    if draw(st.booleans()):
+        found += draw(kit.broken_logs())[0]
+    place = st.integers(0, len(found) - 1)
+    for one, other in draw(st.lists(st.tuples(place, place), max_size=6)):
+        found[one], found[other] = found[other], found[one]
+    for one, change, other in draw(st.lists(st.tuples(place, st.sampled_from(RECORD_CHANGES), place), max_size=3)):
+        found.insert(other, change(found[one]))
+    texts = list(map(line, found))
+    for one, odd in draw(st.lists(st.tuples(place, st.sampled_from(LINE_CHANGES)), max_size=3)):
+        texts[one] = odd(texts[one])
+    return b"".join(texts) + draw(st.sampled_from([b"", b"", b"\n", b"{torn", texts[0][:-1]])), draw(HOW_MUCH)
+
+
+@settings(max_examples=max(20, settings().max_examples // 2))
+@given(log_of=hostile())
+def test_any_log_has_the_report_of_the_reducer_alone(
+    tmp_path_factory: pytest.TempPathFactory, log_of: tuple[bytes, int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    path.write_bytes(log_of[0])
+    same(path, sizes=[log_of[1]], max_bytes=1500)
+
+
+class TestLabelledFaults:
+    """Each rule that a stream or a log can break is found, alone, among streams that break none."""
+
+    FAULTS = [
+        *[(kit.broken_streams, profile, rule) for profile in PROFILES for rule in STREAM_RULES[profile]],
+        *[(kit.broken_logs, lc.LAWS, rule) for rule in LOG_FAULTS],
+    ]
+
+    @pytest.mark.parametrize(
+        ("broken", "profile", "rule"), FAULTS, ids=[f"{rule}-{profile.name}" for _, profile, rule in FAULTS]
+    )
+    def test_are_found(
+        self, tmp_path_factory: pytest.TempPathFactory, broken: Any, profile: lc.Profile, rule: str
+    ) -> None:
+        path = tmp_path_factory.getbasetemp() / "faulty.jsonl"
+        options = {"profile": profile} if broken is kit.broken_streams else {}
+
+        @settings(max_examples=4)
+        @given(faulty=broken(rule=rule, **options))
+        def found(faulty: Any) -> None:
+            given_records, _ = faulty
+            if broken is kit.broken_streams:
+                given_records = life("faulty", given_records)
+            path.write_bytes(turns(*OTHERS, list(map(line, given_records))))
+            (finding,) = outcome([path], profile, 1 << 20)[0].findings
+            assert finding.rule.id == rule
+            same(path, sizes=[900], profiles=[profile])
+
+        found()
+
+
+# ---------------------------------------------------------------------------------------------- what it takes for granted
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+class TestPredicates:
+    """An event is judged by the rules that it can newly break; T1 is the table of arrows."""
+
+    @staticmethod
+    def judged(profile: lc.Profile, tag: str) -> set[str]:
+        return {code.co_filename.split()[1].rstrip(",") for _, code in screening._predicates(profile.tiers, tag)}
+
+    def test_are_those_of_every_rule_of_the_profile(self, profile: lc.Profile) -> None:
+        found = set[str]().union(*[self.judged(profile, tag) for tag in columns.TAGS])
+        every = {rule.id for scope in (Scope.BATCH, Scope.STEP) for rule in rules_of(profile.tiers, scope)}
+        assert found == every - {"T1", "B16"}  # no event has a key that is not documented
+
+    def test_are_those_that_name_what_the_event_changes(self, profile: lc.Profile) -> None:
+        for tag, effects in EFFECTS.items():
+            moved = set(effects) | ({*COUNTS, "total"} if "counts" in effects else set())
+            moved |= {"status", "phase"} if tag != "counts_updated" else set()
+            for scope in (Scope.BATCH, Scope.STEP):
+                for rule in rules_of(profile.tiers, scope):
+                    names = {node.id for node in ast.walk(ast.parse(rule.broken)) if isinstance(node, ast.Name)}
+                    if rule.id != "T1":
+                        assert (rule.id in self.judged(profile, tag)) is bool(names & moved), (tag, rule.id)
+
+
+def test_an_event_with_several_targets_leaves_the_phase_as_it_is() -> None:
+    several = set()
+    for tag in columns.TAGS:
+        arrows = [(before, after) for (before, other), after in TRANSITIONS.items() if other == tag]
+        if len({after for _, after in arrows}) > 1:
+            several.add(tag)
+            assert all(before is after for before, after in arrows)
+    assert several == {"counts_updated"}
+    after = [screening._AFTER[columns.TAGS.index(tag)] == screening._STAYS for tag in columns.TAGS]
+    assert {tag for tag, stays in zip(columns.TAGS, after, strict=True) if stays} == several
