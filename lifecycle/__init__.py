@@ -18,6 +18,7 @@ from lifecycle.errors import (
     SnapshotConflict,
     StoreError,
     StreamNotFound,
+    TrackerError,
     VersionConflict,
     WireError,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "StreamNotFound",
     "TRANSITIONS",
     "Tier",
+    "TrackerError",
     "VersionConflict",
     "Violation",
     "WireError",

@@ -12,6 +12,7 @@ Every exception of the package, split by who must act.
     ├── SnapshotConflict           the server: two snapshots contradict each other
     ├── WireError(ValueError)      the sender
     ├── LogError(ValueError)       the operator
+    ├── TrackerError               the operator: the client cannot ask
     ├── StoreError                 the operator
     │   ├── VersionConflict        another writer was first: reload, decide, append
     │   └── StreamNotFound(LookupError)
@@ -185,6 +186,19 @@ class LogError(LifecycleError, ValueError):
         path = cut(self.path, _LONGEST_PATH) or "''"
         place = path if self.line is None else f"{path}:{self.line}"
         return f"{place}: {self.reason}"
+
+
+@attrs.frozen(eq=False)
+class TrackerError(LifecycleError):
+    """A client that cannot ask, such as one the key of which is refused. What was tracked until then is in the log."""
+
+    reason: str
+    """What is wrong, for people. No key is in it."""
+    status: int | None = None
+    """The HTTP status of the answer, if there was one."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}. The log is whole; see to the client, then start again: it goes on where it was."
 
 
 class StoreError(LifecycleError):

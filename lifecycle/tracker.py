@@ -1,0 +1,995 @@
+"""
+A real client's batches, followed to their end into a log.
+
+`track` asks the official `anthropic` client, or anything shaped like it, how each batch is, turns what it shows into
+events (`observe`), and writes them down.  The log is the only state: an event is durable before anybody hears of it,
+and whoever starts again goes on where the log ends.
+
+What to ask next, when, and what an answer means is one generator (`_Plan.run`), which neither sends nor waits: it
+yields what is to be done and is told what came of it.  Two thin drivers do it, one for plain clients, one for asyncio.
+
+The key of the client is the client's own: no message here repeats what a server, a header or a foreign error says,
+beyond a status, a well-formed error type and the name of a class.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import inspect
+import math
+import os
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from urllib.parse import quote
+
+import attrs
+
+from lifecycle import log as logs
+from lifecycle import results as results_files
+from lifecycle import wire
+from lifecycle.batch import MessageBatch, Phase
+from lifecycle.errors import (
+    LogError,
+    SnapshotConflict,
+    StreamNotFound,
+    TrackerError,
+    VersionConflict,
+    WireError,
+    quoted,
+)
+from lifecycle.events import Record
+from lifecycle.folding import check_type, fold
+from lifecycle.lines import said
+from lifecycle.observing import observe
+from lifecycle.replaying import replay
+from lifecycle.rules import LAWS, Profile, Tier
+
+if TYPE_CHECKING:  # the stores stand above the tracker, which needs no more of them than `append` and `head`
+    from lifecycle.store import AsyncStore, Head, Store
+
+SHORTEST_WAIT = 5.0
+"""Seconds between two looks at a young batch, where the server does not ask for more (the hosted one: 10)."""
+LONGEST_WAIT = 120.0
+"""Seconds between two looks at an old batch, unless the caller says otherwise."""
+_SHARE = 0.1  # a batch is looked at each time it has become a tenth older: then no end is seen later than that
+_JITTER = 0.1
+_LONGEST_RETRY_AFTER = 3600.0  # more than that is a slip of the server, and would be the end of the tracking
+_DOWNLOADS = 3  # how often the results of a batch are tried before they are given up
+_LOOK_FOR_STOP = 1.0  # seconds
+
+Clock = Callable[[], datetime]
+
+
+class _Stop(Protocol):
+    """`threading.Event` and `asyncio.Event` are such."""
+
+    def is_set(self) -> bool: ...
+
+
+class _Retrieving(Protocol):
+    def retrieve(self, message_batch_id: str, /) -> Any: ...
+
+
+class _AsyncRetrieving(Protocol):
+    def retrieve(self, message_batch_id: str, /) -> Awaitable[Any]: ...
+
+
+_Batches_co = TypeVar("_Batches_co", covariant=True)
+
+
+class _Messages(Protocol[_Batches_co]):
+    @property
+    def batches(self) -> _Batches_co: ...
+
+
+class _Client(Protocol[_Batches_co]):
+    @property
+    def messages(self) -> _Messages[_Batches_co]: ...
+
+
+@attrs.frozen
+class Poll:
+    """What came of one look at a batch: for people who watch."""
+
+    batch_id: str
+    """Which batch."""
+    at: datetime
+    """When the answer was there."""
+    batch: MessageBatch | None
+    """The batch as the log has it now; None as long as it was not seen."""
+    problem: str | None
+    """Why the answer told nothing, such as ``404 not_found_error: not seen``; None: it showed the batch."""
+    next_at: datetime | None
+    """When it is looked at again; None: no more, it has ended."""
+
+
+@attrs.frozen
+class Download:
+    """What became of the results of a batch."""
+
+    batch_id: str
+    """Which batch."""
+    path: Path | None
+    """Where they are; None: they were not fetched."""
+    reconciliation: results_files.Reconciliation | None
+    """What the file holds against the batch; `whole` says whether it agrees. None: there is no file."""
+    problem: str | None
+    """Why they were not fetched."""
+
+
+class _Options(TypedDict, total=False):
+    """The options of `track` that are the same for every client; their defaults stand there."""
+
+    results: str | os.PathLike[str] | None
+    profile: Profile | None
+    requests_per_second: float
+    longest_wait: float
+    timeout: float
+    concurrency: int
+    on_event: Callable[[Record], object] | None
+    on_conflict: Callable[[SnapshotConflict], object] | None
+    on_poll: Callable[[Poll], object] | None
+    on_results: Callable[[Download], object] | None
+    stop: _Stop | None
+    clock: Clock | None
+    rng: random.Random | None
+
+
+@overload
+def track(  # pyright: ignore[reportOverlappingOverload] # what fits both is asynchronous
+    client: _Client[_AsyncRetrieving],
+    ids: Iterable[str],
+    *,
+    log: "str | os.PathLike[str] | Store | AsyncStore",
+    sleep: Callable[[float], Awaitable[object]] | None = None,
+    **options: Unpack[_Options],
+) -> AsyncGenerator[Record, None]: ...
+
+
+@overload
+def track(
+    client: _Client[_Retrieving],
+    ids: Iterable[str],
+    *,
+    log: "str | os.PathLike[str] | Store",
+    sleep: Callable[[float], object] | None = None,
+    **options: Unpack[_Options],
+) -> Generator[Record, None, None]: ...
+
+
+def track(
+    client: Any,
+    ids: Iterable[str],
+    *,
+    log: Any,
+    results: str | os.PathLike[str] | None = None,
+    profile: Profile | None = None,
+    requests_per_second: float = 5.0,
+    longest_wait: float = LONGEST_WAIT,
+    timeout: float = 30.0,
+    concurrency: int = 8,
+    on_event: Callable[[Record], object] | None = None,
+    on_conflict: Callable[[SnapshotConflict], object] | None = None,
+    on_poll: Callable[[Poll], object] | None = None,
+    on_results: Callable[[Download], object] | None = None,
+    stop: _Stop | None = None,
+    clock: Clock | None = None,
+    sleep: Callable[[float], Any] | None = None,
+    rng: random.Random | None = None,
+) -> Generator[Record, None, None] | AsyncGenerator[Record, None]:
+    """
+    Follow batches until all of them have ended, and write down what happens to them.
+
+    Each batch is looked at every few seconds while it is young and less often later; ``Retry-After`` is honoured; what
+    the server or the network refuses for now is asked again later, and a 429 makes all requests wait.  A 404 means
+    "not seen": it is asked again for as long as it takes, and never taken for a deletion.  A snapshot that contradicts
+    what is known is told once, kept out of the log, and the batch is looked at again.
+
+    To end it before all have ended set *stop*, or close the generator: the log is whole at any time, and the same call
+    goes on from it.  Nothing is created, canceled or deleted here.
+
+    A weakness: writers of one log file that know nothing of each other are noticed by its size before each append, and
+    what they wrote is read; two appends in the same moment are not.  Give several trackers of the same batch a store.
+
+    Args:
+        client: ``anthropic.Anthropic``, ``anthropic.AsyncAnthropic``, or anything with
+            ``client.messages.batches.retrieve(id)``. Its own retries are switched off where it has ``with_options``.
+        ids: The ids of the batches; a repeated one counts once.
+        log: A file, as for `lifecycle.log.append`; or a store. With an asynchronous client an `AsyncStore`, too;
+            anything else is written without giving way to other tasks, for as long as a flush takes.
+        results: A folder: the results of each batch that ends are streamed into a file of it, which has its name, the
+            id percent-encoded and ``.jsonl``, once it is complete, and are reconciled with the batch. What is there
+            already is not fetched again. The key goes to the origin of the client's ``base_url`` only
+            (`lifecycle.results.same_origin`), and no redirect is followed. Needs the official client.
+        profile: Which rules snapshots have to keep; by default those of the store, or `LAWS`.
+        requests_per_second: No second, wherever it begins, has more requests than that (rounded up).
+        longest_wait: Seconds between two looks at an old batch; a server's ``Retry-After`` may make it longer.
+        timeout: Seconds that the client waits for a server, where it has ``with_options``.
+        concurrency: How many requests of an asynchronous client may be under way; a plain one has one at a time.
+        on_event: Called with each record, when it is durable, before it is yielded.
+        on_conflict: Called with a `SnapshotConflict`: once for each batch and each set of rules that is broken.
+        on_poll: Called with a `Poll` after each look.
+        on_results: Called with a `Download` when the results of a batch are there, or are given up.
+        stop: Asked before each request and each second: it ends when `is_set` says so.
+        clock: Gives the time, aware; by default that of the system.
+        sleep: Waits for so many seconds; for an asynchronous client a coroutine function.
+        rng: What the waits are jittered with.
+
+    Yields:
+        The records that were written, each when it is on the disk; none that the log had already. An asynchronous
+        iterator for an asynchronous client.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An id is empty, or a number is not above 0.
+        TrackerError: The server refuses the client's key (401 and 403), or the client cannot send at all. The log is
+            whole.
+        LogError: The log cannot be read or written, or what it says of these batches breaks a law; or the folder of
+            the results cannot be made. Raised when iteration begins, before anything is asked, where that is possible.
+        StoreError: As for `Store.append` and `Store.head`.
+    """
+    wanted = _ids(ids)
+    for name, number in (
+        ("requests_per_second", requests_per_second),
+        ("longest_wait", longest_wait),
+        ("timeout", timeout),
+        ("concurrency", concurrency),
+    ):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"{name}: expected a number, got {quoted(number)}")
+        if not 0 < number < math.inf:
+            raise ValueError(f"{name}: expected a number above 0, got {number}")
+    try:
+        asynchronous = inspect.iscoroutinefunction(client.messages.batches.retrieve)
+    except AttributeError:
+        raise TypeError(f"client: expected one with messages.batches.retrieve, got {type(client).__name__}") from None
+    if results is not None and not (hasattr(client, "get") and hasattr(client, "base_url")):
+        raise TypeError("results: only the official client can fetch them; this one has no `get` and `base_url`")
+    if not isinstance(log, str | os.PathLike):
+        if not (hasattr(log, "append") and hasattr(log, "head")):
+            raise TypeError(f"log: expected a path or a store, got {quoted(log)}")
+        if inspect.iscoroutinefunction(log.append) and not asynchronous:
+            raise TypeError("log: an asynchronous store needs an asynchronous client")
+    usual = LAWS if isinstance(log, str | os.PathLike) else log.profile
+    judged_by: Profile = usual if profile is None else profile
+    check_type("profile", judged_by, Profile)
+    folder = None if results is None else _Folder(Path(results), str(client.base_url))
+    if hasattr(client, "with_options"):
+        client = client.with_options(max_retries=0, timeout=timeout)
+    clock = clock or _system_clock
+    plan = _Plan(
+        wanted,
+        journal=_File(log, wanted, judged_by) if isinstance(log, str | os.PathLike) else _Stored(log, wanted),
+        folder=folder,
+        profile=judged_by,
+        gap=1 / requests_per_second,
+        longest=longest_wait,
+        at_once=math.ceil(concurrency) if asynchronous else 1,
+        hooks=_Hooks(on_event, on_conflict, on_poll, on_results),
+        stop=stop,
+        clock=clock,
+        rng=rng or random.Random(),  # noqa: S311 -- it spreads requests, it keeps no secret
+    )
+    if asynchronous:
+        return _drive_async(plan.run(), partial(_ask_async, client, clock), sleep or asyncio.sleep)
+    return _drive(plan.run(), partial(_ask, client, clock), sleep or time.sleep)
+
+
+def _ids(ids: object) -> list[str]:
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise TypeError(f"ids: expected several ids, got {quoted(ids)}")
+    wanted = list(dict.fromkeys(ids))
+    for batch_id in wanted:
+        check_type("ids", batch_id, str)
+        if not batch_id:
+            raise ValueError("ids: expected ids of batches, got an empty text")
+    return wanted
+
+
+def _system_clock() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 -- the tracker is an adapter
+
+
+# --------------------------------------------------------------------------------------------- what is to be done
+
+
+@attrs.frozen
+class _Look:
+    """Ask how a batch is."""
+
+    batch_id: str
+
+
+@attrs.frozen
+class _Fetch:
+    """Get the results of a batch."""
+
+    batch: MessageBatch
+    path: Path
+    last: bool
+    """Whether what comes is kept, even if it does not agree with the batch."""
+
+    @property
+    def batch_id(self) -> str:
+        return self.batch.id
+
+
+@attrs.frozen
+class _Wait:
+    """Wait for an answer, but no longer than so many seconds; tell all answers that are there."""
+
+    seconds: float
+
+
+@attrs.frozen
+class _Call:
+    """Call it, and wait for it if it is a coroutine; tell what it returns or raises."""
+
+    function: Callable[[], Any]
+
+
+_Request = _Look | _Fetch
+_Step = _Request | _Wait | _Call | Record
+"""What the plan asks its driver to do; a record is to be yielded."""
+
+# ------------------------------------------------------------------------------------------------ what came of it
+
+
+@attrs.frozen
+class _Shown:
+    """A batch, as the server showed it."""
+
+    snapshot: MessageBatch
+    retry_after: float | None
+
+
+@attrs.frozen
+class _Fetched:
+    """The results are in the file, if `kept`."""
+
+    reconciliation: results_files.Reconciliation
+    kept: bool
+
+
+@attrs.frozen
+class _Failed:
+    """Nothing came of a request."""
+
+    problem: str
+    """What is said of it; nothing that a server or a foreign error words."""
+    status: int | None = None
+    retry_after: float | None = None
+    for_good: bool = False
+    """Whether asking again is of no use: what is wrong is the client."""
+
+
+_Answer = _Shown | _Fetched | _Failed
+
+# Names, for neither the client's package nor its HTTP library is imported here: of the SDK and of httpx.
+_PASSING = {"APIConnectionError", "RetryableError", "RequestError", "StreamError", "HTTPException"}
+_UNSENDABLE = {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL", "UnicodeEncodeError"}
+_ERROR_TYPE = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,4}_error|request_too_large")
+
+
+def _failed(error: Exception, now: datetime) -> _Failed:
+    """What an error of the client means."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        headers = getattr(getattr(error, "response", None), "headers", None)
+        retry_after = _retry_after(headers, now)
+        if status < 300:
+            return _Failed(f"{status}, but no batch", status, retry_after)
+        body = getattr(error, "body", None)
+        detail = body.get("error") if isinstance(body, Mapping) else None
+        kind = detail.get("type") if isinstance(detail, Mapping) else None
+        known = isinstance(kind, str) and _ERROR_TYPE.fullmatch(kind)
+        problem = f"{status} {kind}" if known else str(status)
+        if status == 404:
+            problem += ": not seen"
+        return _Failed(problem, status, retry_after, for_good=status in {401, 403})
+    if isinstance(error, WireError):
+        paths = ", ".join(path for path, _ in error.problems[:3])
+        return _Failed(f"no batch: wrong at {paths}")
+    if isinstance(error, LogError):
+        return _Failed(str(error))
+    name = type(error).__name__
+    for each in _chain(error):
+        if not _UNSENDABLE.isdisjoint(_names(each)):
+            name = type(each).__name__
+            return _Failed(f"the client cannot send a request ({name}): as with an odd key or base_url", for_good=True)
+    if isinstance(error, TimeoutError) or "Timeout" in name:
+        return _Failed("timed out")
+    if isinstance(error, ValueError):
+        return _Failed(f"no batch ({name})")
+    if isinstance(error, OSError | EOFError) or not _PASSING.isdisjoint(_names(error)):
+        return _Failed(f"no connection ({name})")
+    return _Failed(f"the client failed with {name}, as it does without a key", for_good=True)
+
+
+def _names(error: BaseException) -> set[str]:
+    return {cls.__name__ for cls in type(error).__mro__}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _retry_after(headers: Any, now: datetime) -> float | None:
+    """How many seconds a server asks to wait (RFC 9110, section 10.2.3; in milliseconds, as the SDK reads it, too)."""
+    if not hasattr(headers, "get"):
+        return None
+    seconds = math.nan
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        with contextlib.suppress(TypeError, ValueError):
+            seconds = float(headers.get(name)) * unit
+            break
+    else:
+        with contextlib.suppress(TypeError, ValueError):
+            seconds = (parsedate_to_datetime(headers.get("retry-after")) - now).total_seconds()
+    return min(seconds, _LONGEST_RETRY_AFTER) if seconds > 0 else None
+
+
+def _shown(look: _Look, answer: Any, now: datetime) -> _Answer:
+    """What an answer of the client shows."""
+    response = getattr(answer, "http_response", None)
+    value = answer if response is None else response.content
+    if hasattr(value, "model_dump_json"):
+        value = value.model_dump_json()
+    if isinstance(value, MessageBatch):
+        snapshot = value
+    elif isinstance(value, Mapping):
+        snapshot = wire.structure_batch(value)
+    elif isinstance(value, str | bytes | bytearray):
+        snapshot = wire.decode_batch(value)
+    else:
+        raise WireError((("$", "expected a batch"),))
+    if snapshot.id != look.batch_id:
+        raise WireError((("$.id", "it is another batch"),))
+    return _Shown(snapshot, _retry_after(getattr(response, "headers", None), now))
+
+
+# ---------------------------------------------------------------------------------------------------- the two drivers
+
+
+def _drive(
+    plan: Generator[_Step, Any, None], ask: Callable[[_Request], _Answer], sleep: Callable[[float], object]
+) -> Generator[Record, None, None]:
+    """Do what the plan says, one thing after the other."""
+    answers: list[tuple[_Request, _Answer]] = []
+    result: Any = None
+    error: Exception | None = None
+    with contextlib.closing(plan):
+        while True:
+            try:
+                step = plan.send(result) if error is None else plan.throw(error)
+            except StopIteration:
+                return
+            result = error = None
+            match step:
+                case Record():
+                    yield step
+                case _Call():
+                    try:
+                        result = step.function()
+                    except Exception as raised:  # noqa: BLE001 -- it is the plan's to handle
+                        error = raised
+                case _Wait():
+                    if not answers:
+                        sleep(step.seconds)
+                    result, answers = answers, []
+                case _:
+                    answers.append((step, ask(step)))
+
+
+async def _drive_async(
+    plan: Generator[_Step, Any, None],
+    ask: Callable[[_Request], Awaitable[_Answer]],
+    sleep: Callable[[float], Awaitable[object]],
+) -> AsyncGenerator[Record, None]:
+    """Do what the plan says, with requests under way beside each other."""
+    requests: dict[asyncio.Future[_Answer], _Request] = {}
+    result: Any = None
+    error: Exception | None = None
+    try:
+        while True:
+            try:
+                step = plan.send(result) if error is None else plan.throw(error)
+            except StopIteration:
+                return
+            result = error = None
+            match step:
+                case Record():
+                    yield step
+                case _Call():
+                    try:
+                        result = step.function()
+                        if inspect.isawaitable(result):
+                            result = await result
+                    except Exception as raised:  # noqa: BLE001 -- it is the plan's to handle
+                        error = raised
+                case _Wait():
+                    await _first(requests, step.seconds, sleep)
+                    done = [request for request in requests if request.done()]
+                    result = [(requests.pop(request), request.result()) for request in done]
+                case _:
+                    requests[asyncio.ensure_future(ask(step))] = step
+    finally:
+        plan.close()
+        await _give_up(requests)
+
+
+async def _first(
+    requests: Iterable[asyncio.Future[Any]], seconds: float, sleep: Callable[[float], Awaitable[object]]
+) -> None:
+    """Wait until the first of the requests is done, or so many seconds are over."""
+    waits: set[asyncio.Future[Any]] = set(requests)
+    timers = [] if seconds == math.inf else [asyncio.ensure_future(sleep(seconds))]
+    try:
+        done, _ = await asyncio.wait({*waits, *timers}, return_when=asyncio.FIRST_COMPLETED)
+        for timer in done.intersection(timers):
+            timer.result()
+    finally:
+        await _give_up(timers)
+
+
+async def _give_up(futures: Iterable[asyncio.Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)
+
+
+def _retriever(client: Any) -> Callable[[str], Any]:
+    """The way to the bytes of an answer and to its headers, if the client has one."""
+    batches = client.messages.batches
+    retrieve: Callable[[str], Any] = getattr(batches, "with_raw_response", batches).retrieve
+    return retrieve
+
+
+# The SDK: such a header makes `get` hand over the response as it comes. It is what `with_streaming_response` sets, but
+# the SDK's own `results` asks for the batch once more, and sends the key wherever that says.
+_STREAMED = {
+    "headers": {"X-Stainless-Raw-Response": "stream", "Accept": "application/binary"},
+    "follow_redirects": False,
+}
+
+
+def _ask(client: Any, clock: Clock, request: _Request) -> _Answer:
+    try:
+        if isinstance(request, _Look):
+            return _shown(request, _retriever(client)(request.batch_id), clock())
+        with _Part(request) as part:
+            response = client.get(request.batch.results_url, cast_to=object, options=_STREAMED)
+            try:
+                for chunk in response.iter_bytes():
+                    part.write(chunk)
+            finally:
+                response.close()
+            return part.finish()
+    except Exception as error:  # noqa: BLE001 -- a client may raise anything, and nobody else may see it
+        return _failed(error, clock())
+
+
+async def _ask_async(client: Any, clock: Clock, request: _Request) -> _Answer:
+    try:
+        if isinstance(request, _Look):
+            return _shown(request, await _retriever(client)(request.batch_id), clock())
+        with _Part(request) as part:
+            response = await client.get(request.batch.results_url, cast_to=object, options=_STREAMED)
+            try:
+                async for chunk in response.iter_bytes():
+                    part.write(chunk)
+            finally:
+                await response.close()
+            return await asyncio.to_thread(part.finish)
+    except Exception as error:  # noqa: BLE001 -- as in _ask
+        return _failed(error, clock())
+
+
+# ---------------------------------------------------------------------------------------------------- files of results
+
+
+@attrs.frozen
+class _Folder:
+    """Where results go, and from where they may come."""
+
+    path: Path
+    base_url: str
+
+    def make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise LogError(str(self.path), None, f"no folder for results: {said(error)}") from error
+
+    def file_of(self, batch_id: str) -> Path:
+        return self.path / f"{quote(batch_id, safe='')}.jsonl"
+
+    def obstacle(self, batch: MessageBatch) -> str | None:
+        """Why the results of a batch are not fetched."""
+        if batch.phase is not Phase.ENDED:
+            return f"the batch is {batch.phase}: its results are no longer available"
+        if batch.results_url is None:
+            return "the batch has no results_url"
+        if not results_files.same_origin(batch.results_url, self.base_url):
+            return "its results_url is not of the client's origin: it must not have the key"
+        return None
+
+
+class _Part:
+    """A file that is being fetched. It has its name only when it is complete."""
+
+    def __init__(self, fetch: _Fetch) -> None:
+        self._fetch = fetch
+        self._name = fetch.path.with_name(fetch.path.name + ".part")
+        with self._told():
+            self._file = self._name.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._name.unlink(missing_ok=True)  # what is left of it without its name
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LogError(str(self._name), None, f"cannot be written: {said(error)}") from error
+
+    def write(self, chunk: bytes) -> None:
+        with self._told():
+            self._file.write(chunk)
+
+    def finish(self) -> _Fetched:
+        """Reconcile it, and give it its name if it agrees with the batch, or if there will be no better one."""
+        with self._told():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            found = results_files.reconcile(self._fetch.batch, self._name)
+            kept = found.whole or self._fetch.last
+            if kept:
+                self._name.replace(self._fetch.path)
+                _sync_folder(self._fetch.path.parent)
+            return _Fetched(found, kept)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+# ------------------------------------------------------------------------------------------------------------ journals
+
+_Known = dict[str, tuple[MessageBatch | None, int]]
+"""Of each batch, what the log says: the batch and the version of its stream; (None, 0) if it says nothing."""
+
+
+class _Journal(Protocol):
+    """Where events are kept. Both methods are parts of the plan: what blocks is yielded."""
+
+    def load(self) -> Generator[_Step, Any, _Known]:
+        """What is known of the batches."""
+        ...
+
+    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
+        """Write down the records of a batch, durably; False: somebody else has written, and nothing was appended."""
+        ...
+
+
+class _File:
+    """A log file."""
+
+    def __init__(self, path: str | os.PathLike[str], ids: Sequence[str], profile: Profile) -> None:
+        self._path = os.fspath(path)
+        self._ids = dict.fromkeys(ids)
+        self._profile = profile
+        self._size: int | None = None
+
+    def load(self) -> Generator[_Step, Any, _Known]:
+        known: _Known = yield _Call(self._load)
+        return known
+
+    def _load(self) -> _Known:
+        logs.append(self._path, ())  # it can be written, which is better known before the first request; no torn tail
+        self._size = self._measure()
+        report = replay(logs.read(self._path), profile=self._profile)
+        for finding in report.findings:
+            if finding.rule.tier is Tier.LAW and (finding.batch_id is None or finding.batch_id in self._ids):
+                raise LogError(self._path, finding.line, f"cannot be gone on with: {finding}; see `lifecycle audit`")
+        return {each: (report.batches.get(each), report.versions.get(each, 0)) for each in self._ids}
+
+    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
+        appended: bool = yield _Call(partial(self._append, records))
+        return appended
+
+    def _append(self, records: Sequence[Record]) -> bool:
+        if self._measure() != self._size:
+            return False
+        logs.append(self._path, records)
+        self._size = self._measure()
+        return True
+
+    def _measure(self) -> int | None:
+        try:
+            return Path(self._path).stat().st_size
+        except OSError:
+            return None  # it has gone: that is noticed, and appending will say what is wrong
+
+
+class _Stored:
+    """A store, plain or asynchronous: what it returns is awaited by the driver, if need be."""
+
+    def __init__(self, store: "Store | AsyncStore", ids: Sequence[str]) -> None:
+        self._store = store
+        self._ids = ids
+
+    def load(self) -> Generator[_Step, Any, _Known]:
+        known: _Known = {}
+        for batch_id in self._ids:
+            try:
+                head: Head = yield _Call(partial(self._store.head, batch_id))
+            except StreamNotFound:
+                known[batch_id] = None, 0
+                continue
+            if head.batch is None:
+                raise StreamNotFound(batch_id, forgotten=True)
+            known[batch_id] = head.batch, head.version
+        return known
+
+    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
+        first = records[0]
+        try:
+            yield _Call(
+                partial(
+                    self._store.append,
+                    first.batch_id,
+                    [record.event for record in records],
+                    expected_version=first.version - 1,
+                    event_ids=[record.event_id for record in records],
+                    recorded_at=first.recorded_at,
+                )
+            )
+        except VersionConflict:
+            return False
+        return True
+
+
+# ------------------------------------------------------------------------------------------------------------ the plan
+
+
+@attrs.frozen
+class _Hooks:
+    event: Callable[[Record], object] | None
+    conflict: Callable[[SnapshotConflict], object] | None
+    poll: Callable[[Poll], object] | None
+    results: Callable[[Download], object] | None
+
+
+@attrs.define
+class _Followed:
+    """A batch on its way."""
+
+    batch: MessageBatch | None = None
+    version: int = 0
+    failures: int = 0
+    """How many requests in a row told nothing."""
+    conflicts: set[tuple[str, ...]] = attrs.field(factory=set)
+    """The sets of rules that its snapshots broke, as they were told."""
+
+
+@attrs.define(eq=False)
+class _Plan:
+    """
+    What to ask, when, and what the answers mean; the same for every driver.
+
+    Its own time never runs backwards, whatever is done to the clock: or else a clock that is put back by an hour would
+    be an hour without a request.
+    """
+
+    ids: Sequence[str]
+    journal: _Journal = attrs.field(kw_only=True)
+    folder: _Folder | None = attrs.field(kw_only=True)
+    profile: Profile = attrs.field(kw_only=True)
+    gap: float = attrs.field(kw_only=True)
+    """Seconds between two requests."""
+    longest: float = attrs.field(kw_only=True)
+    at_once: int = attrs.field(kw_only=True)
+    hooks: _Hooks = attrs.field(kw_only=True)
+    stop: _Stop | None = attrs.field(kw_only=True)
+    clock: Clock = attrs.field(kw_only=True)
+    rng: random.Random = attrs.field(kw_only=True)
+    _followed: dict[str, _Followed] = attrs.field(init=False, factory=dict)
+    _due: list[tuple[float, int, _Request]] = attrs.field(init=False, factory=list)
+    """A heap: when each request is due. A batch has one request, either here or under way."""
+    _under_way: int = attrs.field(init=False, default=0)
+    _order: Iterator[int] = attrs.field(init=False, factory=count)
+    _time: float = attrs.field(init=False, default=0.0)
+    _last: datetime = attrs.field(init=False)
+    _free_at: float = attrs.field(init=False, default=0.0)
+    """Before that no request is sent: the last one was just now, or the server has had enough (429)."""
+
+    def run(self) -> Generator[_Step, Any, None]:
+        """Say what to do, until all have ended."""
+        self._last = self.clock()
+        if self.folder is not None:
+            self.folder.make()
+        self._followed = {batch_id: _Followed() for batch_id in self.ids}
+        yield from self._reload()
+        for batch_id, followed in self._followed.items():
+            if _over(followed.batch):
+                self._want_results(followed.batch)
+            else:
+                self._schedule(_Look(batch_id), 0.0)
+        while (self._due or self._under_way) and not (self.stop is not None and self.stop.is_set()):
+            seconds = self._seconds_to_next()
+            if seconds <= 0:
+                _, _, request = heapq.heappop(self._due)
+                self._free_at = self._time + self.gap
+                self._under_way += 1
+                yield request
+                continue
+            # Waiting for a millionth of a second might not be waiting at all, by the clock.
+            answers = yield _Wait(max(seconds if self.stop is None else min(seconds, _LOOK_FOR_STOP), 0.001))
+            self._tick()
+            for request, answer in answers:
+                self._under_way -= 1
+                yield from self._take(request, answer)
+
+    def _tick(self) -> None:
+        now = self.clock()
+        self._time += max(0.0, (now - self._last).total_seconds())
+        self._last = now
+
+    def _seconds_to_next(self) -> float:
+        self._tick()
+        if not self._due or self._under_way == self.at_once:
+            return math.inf
+        return max(self._due[0][0], self._free_at) - self._time
+
+    def _reload(self) -> Generator[_Step, Any, None]:
+        known = yield from self.journal.load()
+        for batch_id, (batch, version) in known.items():
+            followed = self._followed[batch_id]
+            followed.batch, followed.version = batch, version
+
+    def _schedule(self, request: _Request, seconds: float) -> datetime:
+        heapq.heappush(self._due, (self._time + seconds, next(self._order), request))
+        return self.clock() + timedelta(seconds=seconds)
+
+    def _take(self, request: _Request, answer: _Answer) -> Generator[_Step, Any, None]:
+        """An answer has come."""
+        match request, answer:
+            # Results may be closed to somebody whom the batch itself is shown.
+            case _, _Failed(for_good=True) if not (isinstance(request, _Fetch) and answer.status == 403):
+                raise TrackerError(answer.problem, answer.status)
+            case _Look(), _Shown():
+                yield from self._take_snapshot(request, answer)
+            case _Look(), _Failed():
+                self._look_again(request.batch_id, answer.problem, self._back_off(request.batch_id, answer))
+            case _Fetch(), _Fetched() | _Failed():
+                self._take_results(request, answer)
+
+    def _take_snapshot(self, look: _Look, shown: _Shown) -> Generator[_Step, Any, None]:
+        followed = self._followed[look.batch_id]
+        try:
+            records = yield from self._write_down(followed, shown.snapshot)
+        except SnapshotConflict as conflict:
+            rules = tuple(violation.rule.id for violation in conflict.violations)
+            failed = _Failed(f"a contradiction: {', '.join(rules)}", None, shown.retry_after)
+            self._look_again(look.batch_id, failed.problem, self._back_off(look.batch_id, failed))
+            if rules not in followed.conflicts:
+                followed.conflicts.add(rules)
+                if self.hooks.conflict is not None:
+                    self.hooks.conflict(conflict)
+            return
+        followed.failures = 0
+        self._look_again(look.batch_id, None, self._interval(look.batch_id, shown.retry_after))
+        for record in records:
+            if self.hooks.event is not None:
+                self.hooks.event(record)
+            yield record
+
+    def _write_down(self, followed: _Followed, snapshot: MessageBatch) -> Generator[_Step, Any, list[Record]]:
+        """Append what a snapshot tells; once more if somebody else was first."""
+        while True:
+            events = observe(followed.batch, snapshot, profile=self.profile)
+            now = self.clock()
+            records = [
+                Record(snapshot.id, version, event, None, now)
+                for version, event in enumerate(events, followed.version + 1)
+            ]
+            if not records:
+                return records
+            if (yield from self.journal.append(records)):
+                followed.batch = fold(events, start=followed.batch, profile=self.profile)
+                followed.version += len(events)
+                return records
+            yield from self._reload()
+
+    def _look_again(self, batch_id: str, problem: str | None, seconds: float) -> None:
+        """Say when to look next, and tell who watches."""
+        batch = self._followed[batch_id].batch
+        next_at = None
+        if _over(batch):
+            self._want_results(batch)
+        else:
+            next_at = self._schedule(_Look(batch_id), seconds)
+        if self.hooks.poll is not None:
+            self.hooks.poll(Poll(batch_id, self.clock(), batch, problem, next_at))
+
+    def _interval(self, batch_id: str, retry_after: float | None) -> float:
+        """How long to wait after a batch was shown: the older, the longer."""
+        batch = self._followed[batch_id].batch
+        seconds = SHORTEST_WAIT
+        if batch is not None and batch.phase is Phase.IN_PROGRESS:  # a canceling one ends within seconds
+            seconds = _SHARE * (self.clock() - batch.created_at).total_seconds()
+        seconds = min(max(seconds, SHORTEST_WAIT), self.longest)
+        return max(seconds, retry_after or 0.0) * self.rng.uniform(1, 1 + _JITTER)
+
+    def _back_off(self, batch_id: str, failed: _Failed) -> float:
+        """How long to wait after a request that told nothing: twice as long each time."""
+        followed = self._followed[batch_id]
+        followed.failures += 1
+        seconds: float = min(SHORTEST_WAIT * 2 ** min(followed.failures - 1, 30), self.longest) * self.rng.uniform(
+            0.5, 1
+        )
+        seconds = max(seconds, (failed.retry_after or 0.0) * self.rng.uniform(1, 1 + _JITTER))
+        if failed.status == 429:  # the limit is that of the whole account
+            self._free_at = max(self._free_at, self._time + seconds)
+        return seconds
+
+    # -------------------------------------------------------------------------------------------------- results
+
+    def _want_results(self, batch: MessageBatch | None) -> None:
+        if self.folder is None or batch is None or self.folder.file_of(batch.id).exists():
+            return
+        obstacle = self.folder.obstacle(batch)
+        if obstacle is None:
+            self._followed[batch.id].failures = 0
+            self._fetch(batch, 0.0)
+        else:
+            self._tell(Download(batch.id, None, None, obstacle))
+
+    def _fetch(self, batch: MessageBatch, seconds: float) -> None:
+        assert self.folder is not None  # noqa: S101 -- else nothing is fetched
+        last = self._followed[batch.id].failures == _DOWNLOADS - 1
+        self._schedule(_Fetch(batch, self.folder.file_of(batch.id), last), seconds)
+
+    def _take_results(self, fetch: _Fetch, answer: _Answer) -> None:
+        if isinstance(answer, _Fetched) and answer.kept:
+            self._tell(Download(fetch.batch_id, fetch.path, answer.reconciliation, None))
+            return
+        failed = answer if isinstance(answer, _Failed) else _Failed("they do not agree with the batch")
+        seconds = self._back_off(fetch.batch_id, failed)
+        useless = failed.status is not None and failed.status < 500 and failed.status not in {404, 408, 409, 429}
+        if fetch.last or useless:
+            self._tell(Download(fetch.batch_id, None, None, failed.problem))
+        else:
+            self._fetch(fetch.batch, seconds)
+
+    def _tell(self, download: Download) -> None:
+        if self.hooks.results is not None:
+            self.hooks.results(download)
+
+
+def _over(batch: MessageBatch | None) -> bool:
+    return batch is not None and batch.phase in {Phase.ENDED, Phase.ARCHIVED, Phase.DELETED}

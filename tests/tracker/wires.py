@@ -1,0 +1,292 @@
+"""
+Virtual time, and wires between the official client and an application, with whatever can go wrong on them.
+
+Nothing here waits: a clock is put forward instead.  The plain client gets a transport that runs the application to its
+end; the asynchronous one runs on an event loop the time of which is that of the clock.
+
+The SDK moved from httpx to httpx2 with 2.0; both have the same names, and `HTTP` is the one that it uses.
+"""
+
+import asyncio
+import json
+import selectors
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import anthropic
+
+from tests.tracker.api import App, BatchesAPI, Message, Receive, Scope, Send
+
+HTTP: Any = sys.modules[anthropic.Timeout.__module__.partition(".")[0]]
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+T = TypeVar("T")
+
+
+class Clock:
+    """A clock that goes when somebody sleeps."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += timedelta(seconds=seconds)
+
+    @property
+    def seconds(self) -> float:
+        return (self.now - START).total_seconds()
+
+
+class _Selector(selectors.DefaultSelector):
+    """Puts the clock forward instead of waiting for a timer."""
+
+    clock: Clock
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(None if timeout is None else 0)
+        if not ready and timeout:
+            self.clock.sleep(timeout)
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: Clock) -> None:
+        selector = _Selector()
+        selector.clock = clock
+        super().__init__(selector)
+        self._its_clock = clock
+
+    def time(self) -> float:
+        return self._its_clock.seconds
+
+
+def run(clock: Clock, work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own, by *clock*."""
+    with asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:
+        return runner.run(work)
+
+
+# ------------------------------------------------------------------------------------------------------------- faults
+
+FAULTS = ("404", "429", "500", "529", "timeout", "stale", "slow body", "wrong JSON", "no batch", "cut off", "no network")
+
+
+class Faults:
+    """
+    An application around another, in which each look at a batch may go wrong.
+
+    Args:
+        app: What is behind it.
+        clock: Put forward by whatever is slow.
+        plan: What goes wrong with each look at a batch, one after the other; None and the end of the plan: nothing.
+    """
+
+    def __init__(self, app: App, clock: Clock, plan: Iterable[str | None] = ()) -> None:
+        self.app = app
+        self.clock = clock
+        self._plan = iter(plan)
+        self.looks: list[datetime] = []
+        """When each request came."""
+        self.met: list[str] = []
+        """What went wrong."""
+        self._earlier: dict[str, tuple[Message, bytes]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.looks.append(self.clock())
+        looking = scope["method"] == "GET" and not scope["path"].endswith("/results")
+        fault = next(self._plan, None) if looking else None
+        if fault is not None:
+            self.met.append(fault)
+        start, body = await _answer(self.app, scope, receive)
+        earlier = self._earlier.setdefault(scope["path"], (start, body))  # what a replica has that was not told since
+        chunks = [body]
+        match fault:
+            case "404":
+                start, chunks = _error(404, "not_found_error")
+            case "429":
+                start, chunks = _error(429, "rate_limit_error", ("retry-after", "17"))
+            case "500":
+                start, chunks = _error(500, "api_error")
+            case "529":
+                start, chunks = _error(529, "overloaded_error", ("retry-after", "soon"))
+            case "timeout":
+                self.clock.sleep(700)
+            case "stale":
+                start, chunks = earlier[0], [earlier[1]]
+            case "slow body":
+                chunks = [body[:10], None, body[10:]]  # type: ignore[list-item] # None: nothing comes for long
+            case "wrong JSON":
+                chunks = [body[: len(body) // 2]]
+            case "no batch":
+                chunks = [b'{"id": 7, "type": "message_batch"}']
+            case "cut off":
+                chunks = [body[:10], HTTP.RemoteProtocolError("peer closed connection")]
+            case "no network":
+                raise HTTP.ConnectError("no route to host")
+            case _:
+                assert fault is None
+        await send(start)
+        for chunk in chunks:
+            if chunk is None:
+                self.clock.sleep(700)
+            elif isinstance(chunk, Exception):
+                raise chunk
+            else:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _error(status: int, kind: str, *headers: tuple[str, str]) -> tuple[Message, list[Any]]:
+    body = {"type": "error", "error": {"type": kind, "message": "injected"}, "request_id": "req_fault"}
+    pairs = [(name.encode(), value.encode()) for name, value in (("content-type", "application/json"), *headers)]
+    return {"type": "http.response.start", "status": status, "headers": pairs}, [json.dumps(body).encode()]
+
+
+async def _answer(app: App, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+    """The whole answer of an application."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:  # noqa: RUF029 -- ASGI has it so
+        messages.append(message)
+
+    await app(scope, receive, send)
+    return messages[0], b"".join(message["body"] for message in messages[1:])
+
+
+# --------------------------------------------------------------------------------------------------------- transports
+
+
+class _Stream:
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+    def close(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _stream(chunks: Iterator[bytes]) -> Any:
+    """A stream of both kinds: httpx asks for the class."""
+    return type("_Stream", (_Stream, HTTP.SyncByteStream, HTTP.AsyncByteStream), {})(chunks)
+
+
+class Transport:
+    """
+    Between a client and an application: plain and asynchronous, with the time-outs that the client asks for.
+
+    Args:
+        app: It may sleep by *clock*, and raise what a transport raises; else it does not wait for anything.
+        clock: Says how long the application takes.
+    """
+
+    def __init__(self, app: App, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request and give the response."""
+        return self._respond(request, request.read())
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """`handle_request` for asynchronous clients."""
+        body = await request.aread()
+        await asyncio.sleep(0.01)  # it takes its time, so that requests overlap
+        return self._respond(request, body)
+
+    def _respond(self, request: Any, body: bytes) -> Any:
+        patience = request.extensions["timeout"]["read"]
+        messages: list[tuple[float, Message]] = []
+        failed: list[Exception] = []
+
+        async def receive() -> Message:  # noqa: RUF029 -- ASGI has it so
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:  # noqa: RUF029 -- ASGI has it so
+            messages.append((self._clock.seconds, message))
+
+        before = self._clock.seconds
+        scope = {
+            "type": "http",
+            "method": request.method,
+            "path": request.url.path,
+            "query_string": request.url.query,
+            "headers": request.headers.raw,
+        }
+        try:
+            self._app(scope, receive, send).__await__().send(None)  # type: ignore[attr-defined] # it is a generator
+        except StopIteration:
+            pass
+        except HTTP.TransportError as error:
+            if not messages:
+                raise
+            failed.append(error)
+        (arrived, start), *rest = messages
+        if arrived - before > patience:
+            raise HTTP.ReadTimeout("the answer did not come", request=request)
+        return HTTP.Response(
+            start["status"], headers=start["headers"], stream=_stream(_chunks(arrived, patience, rest, failed)), request=request
+        )
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+    def __enter__(self) -> "Transport":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    async def __aenter__(self) -> "Transport":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def _chunks(
+    arrived: float, patience: float, messages: list[tuple[float, Message]], failed: list[Exception]
+) -> Iterator[bytes]:
+    for at, message in messages:
+        if at - arrived > patience:
+            raise HTTP.ReadTimeout("the body did not come")
+        arrived = at
+        yield message["body"]
+    yield from _raised(failed)
+
+
+def _raised(errors: list[Exception]) -> Iterator[bytes]:
+    for error in errors:
+        raise error
+    yield b""
+
+
+def client(api: BatchesAPI, app: App, clock: Clock, **more: Any) -> anthropic.Anthropic:
+    """The official client before an application."""
+    http = HTTP.Client(transport=Transport(app, clock))
+    return anthropic.Anthropic(**({"api_key": api.key, "http_client": http} | more))
+
+
+def async_client(api: BatchesAPI, app: App, clock: Clock, **more: Any) -> anthropic.AsyncAnthropic:
+    """The official asynchronous client before an application."""
+    http = HTTP.AsyncClient(transport=Transport(app, clock))
+    return anthropic.AsyncAnthropic(**({"api_key": api.key, "http_client": http} | more))
+
+
+Make = Callable[..., Any]
