@@ -216,7 +216,8 @@ class BatchesAPI:
 
     def _answer(self, scope: Scope, body: bytes, headers: dict[str, str]) -> list[bytes]:
         given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if given.get("x-api-key") != self.key:
+        # The SDK sends the key as `x-api-key` up to 0.x, as a bearer token from 2.0 on.
+        if self.key not in {given.get("x-api-key"), given.get("authorization", "").removeprefix("Bearer ")}:
             raise Refusal(401, "authentication_error", "invalid x-api-key")
         prefix, *words = scope["path"].rstrip("/").removeprefix("/v1/messages/").split("/")
         if prefix != "batches" or len(words) > 2:

@@ -19,7 +19,9 @@ import anthropic
 
 from tests.tracker.api import App, BatchesAPI, Message, Receive, Scope, Send
 
-HTTP: Any = sys.modules[anthropic.Timeout.__module__.partition(".")[0]]
+HTTP: Any = sys.modules[
+    next(cls.__module__ for cls in anthropic.DefaultHttpxClient.__mro__ if cls.__name__ == "Client").partition(".")[0]
+]
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(None if timeout is None else 0)
         if not ready and timeout:
-            self.clock.sleep(timeout)
+            self.clock.sleep(timeout + 1e-6)  # or else what is less than a microsecond would be waited for for ever
         return ready
 
 
