@@ -47,7 +47,7 @@ from lifecycle.errors import (
 )
 from lifecycle.events import Record
 from lifecycle.folding import check_type, fold
-from lifecycle.lines import said
+from lifecycle.lines import STDIN, said
 from lifecycle.observing import observe
 from lifecycle.replaying import replay
 from lifecycle.rules import LAWS, Profile, Tier
@@ -229,7 +229,7 @@ def track(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An id is empty, or a number is not above 0.
+        ValueError: An id is empty, a number is not above 0, or *log* is ``-``.
         TrackerError: The server refuses the client's key (401 and 403), or the client cannot send at all. The log is
             whole.
         LogError: The log cannot be read or written, or what it says of these batches breaks a law; or the folder of
@@ -258,6 +258,8 @@ def track(
             raise TypeError(f"log: expected a path or a store, got {quoted(log)}")
         if inspect.iscoroutinefunction(log.append) and not asynchronous:
             raise TypeError("log: an asynchronous store needs an asynchronous client")
+    elif os.fspath(log) == STDIN:
+        raise ValueError("log: expected a file that can be appended to, - is standard input")
     usual = LAWS if isinstance(log, str | os.PathLike) else log.profile
     judged_by: Profile = usual if profile is None else profile
     check_type("profile", judged_by, Profile)

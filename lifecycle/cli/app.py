@@ -384,6 +384,46 @@ def show(
     return commands.show(_names(logs), batch_id, commands.parse_until(until), PROFILES[profile])
 
 
+@_command(
+    "lifecycle track msgbatch_01 msgbatch_02 --log night.jsonl",
+    "lifecycle track msgbatch_01 --log night.jsonl --results answers/",
+    "lifecycle track msgbatch_01 --log sqlite:///batches.db --profile hosted",
+    "lifecycle track $(cat ids.txt) --log night.jsonl >> events.txt",
+)
+def track(
+    *ids: Annotated[str, Parameter(name="ID", required=True, converter=_word, help="The batches.")],
+    log: Annotated[
+        str,
+        Parameter(
+            converter=_word,
+            help="Where the events are kept: a log file, or the URL of a store, as for `lifecycle store`. It is made "
+            "if there is none, and gone on with if there is one.",
+        ),
+    ],
+    results: Annotated[
+        Path | None,
+        Parameter(converter=_word, help="A folder for the results of each batch that ends. What is there is kept."),
+    ] = None,
+    requests_per_second: Annotated[
+        float, Parameter(validator=Number(gt=0), help="At most so many requests a second, for all batches together.")
+    ] = 5.0,
+    profile: ProfileOption = "laws",
+) -> int:
+    """
+    Follow batches of the API until all have ended, and log what happens to them.
+
+    On a terminal a row a batch, redrawn as time goes by; elsewhere one line an event. The key is the official client's
+    business: ANTHROPIC_API_KEY, or whatever else it reads.
+
+    Interrupt it whenever you like: the log is whole, and the same command goes on from it. Exit status 1 if a snapshot
+    was contradictory, or if results are missing or do not agree with their batch.
+    """
+    from lifecycle.cli import tracking
+
+    folder = None if results is None else os.fspath(results)
+    return tracking.track(ids, log, folder, PROFILES[profile], requests_per_second)
+
+
 @_command("lifecycle explain B7", "lifecycle explain counts_updated", "lifecycle explain archived")
 def explain(
     word: Annotated[
@@ -729,5 +769,5 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS = frozenset({"replay", "audit", "convert", "check", "observe", "diff", "outcome", "reconcile"}) | frozenset(
-    {"show", "explain", "machine", "schema", "generate", "conform", "store", "completion"}
+    {"show", "track", "explain", "machine", "schema", "generate", "conform", "store", "completion"}
 )

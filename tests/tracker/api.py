@@ -12,6 +12,7 @@ is left to `lifecycle.decide`, which also knows the status and the type of each 
 
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
@@ -91,24 +92,22 @@ class _Batch:
         if batch.cancel_initiated_at is not None:
             end = min(end, batch.cancel_initiated_at + CANCELING)
         if batch.ended_at is None and now >= end:
-            counts = lc.RequestCounts(0, **_tally(outcome for _, outcome in self.results()))
+            counts = _counts(0, (outcome for _, outcome in self.results()))
             self.apply(lc.End(end, counts, results_url))
         elif batch.ended_at is None and self.course.live:
             done = self.done_at(min(now, batch.cancel_initiated_at or now))
-            tally = _tally(self.outcome(place) for place in range(done))
-            self.apply(lc.RecordProgress(lc.RequestCounts(len(self.custom_ids) - done, **tally)))
+            self.apply(lc.RecordProgress(_counts(len(self.custom_ids) - done, map(self.outcome, range(done)))))
+        batch = self.batch
         if batch.ended_at is not None and batch.archived_at is None and now >= batch.created_at + ARCHIVAL:
             self.apply(lc.Archive(max(batch.created_at + ARCHIVAL, batch.ended_at)))
 
 
-def _tally(outcomes: Iterable[str]) -> dict[str, int]:
-    found = dict.fromkeys(OUTCOMES, 0)
-    for outcome in outcomes:
-        found[outcome] += 1
-    return found
+def _counts(processing: int, outcomes: Iterable[str]) -> lc.RequestCounts:
+    found = Counter(outcomes)
+    return lc.RequestCounts(processing, *(found[name] for name in OUTCOMES))
 
 
-class Refusal(Exception):  # noqa: N818 -- it is an answer, not an error of the server
+class Refusal(Exception):
     """An answer that is an error: the envelope of the documents, with a status."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:

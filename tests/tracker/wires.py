@@ -1,81 +1,42 @@
 """
-Virtual time, and wires between the official client and an application, with whatever can go wrong on them.
+Wires between the official clients and an application, with whatever can go wrong on them.
 
-Nothing here waits: a clock is put forward instead.  The plain client gets a transport that runs the application to its
-end; the asynchronous one runs on an event loop the time of which is that of the clock.
+Nothing here waits: a clock is put forward instead.  Both clients get a transport that runs the application to its end.
 
 The SDK moved from httpx to httpx2 with 2.0; both have the same names, and `HTTP` is the one that it uses.
 """
 
 import asyncio
 import json
-import selectors
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
+from typing import Any, Self
 
 import anthropic
 
 from tests.tracker.api import App, BatchesAPI, Message, Receive, Scope, Send
+from tests.tracker.clocks import Clock
 
 HTTP: Any = sys.modules[
     next(cls.__module__ for cls in anthropic.DefaultHttpxClient.__mro__ if cls.__name__ == "Client").partition(".")[0]
 ]
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-T = TypeVar("T")
-
-
-class Clock:
-    """A clock that goes when somebody sleeps."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now += timedelta(seconds=seconds)
-
-    @property
-    def seconds(self) -> float:
-        return (self.now - START).total_seconds()
-
-
-class _Selector(selectors.DefaultSelector):
-    """Puts the clock forward instead of waiting for a timer."""
-
-    clock: Clock
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(None if timeout is None else 0)
-        if not ready and timeout:
-            self.clock.sleep(timeout + 1e-6)  # or else what is less than a microsecond would be waited for for ever
-        return ready
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self, clock: Clock) -> None:
-        selector = _Selector()
-        selector.clock = clock
-        super().__init__(selector)
-        self._its_clock = clock
-
-    def time(self) -> float:
-        return self._its_clock.seconds
-
-
-def run(clock: Clock, work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own, by *clock*."""
-    with asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:
-        return runner.run(work)
-
 
 # ------------------------------------------------------------------------------------------------------------- faults
 
-FAULTS = ("404", "429", "500", "529", "timeout", "stale", "slow body", "wrong JSON", "no batch", "cut off", "no network")
+FAULTS = (
+    "404",
+    "429",
+    "500",
+    "529",
+    "timeout",
+    "stale",
+    "slow body",
+    "wrong JSON",
+    "no batch",
+    "cut off",
+    "no network",
+)
 
 
 class Faults:
@@ -106,7 +67,7 @@ class Faults:
             self.met.append(fault)
         start, body = await _answer(self.app, scope, receive)
         earlier = self._earlier.setdefault(scope["path"], (start, body))  # what a replica has that was not told since
-        chunks = [body]
+        chunks: list[bytes | Exception | None] = [body]  # None: nothing comes for long
         match fault:
             case "404":
                 start, chunks = _error(404, "not_found_error")
@@ -121,7 +82,7 @@ class Faults:
             case "stale":
                 start, chunks = earlier[0], [earlier[1]]
             case "slow body":
-                chunks = [body[:10], None, body[10:]]  # type: ignore[list-item] # None: nothing comes for long
+                chunks = [body[:10], None, body[10:]]
             case "wrong JSON":
                 chunks = [body[: len(body) // 2]]
             case "no batch":
@@ -153,7 +114,7 @@ async def _answer(app: App, scope: Scope, receive: Receive) -> tuple[Message, by
     """The whole answer of an application."""
     messages: list[Message] = []
 
-    async def send(message: Message) -> None:  # noqa: RUF029 -- ASGI has it so
+    async def send(message: Message) -> None:
         messages.append(message)
 
     await app(scope, receive, send)
@@ -214,10 +175,10 @@ class Transport:
         messages: list[tuple[float, Message]] = []
         failed: list[Exception] = []
 
-        async def receive() -> Message:  # noqa: RUF029 -- ASGI has it so
+        async def receive() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message: Message) -> None:  # noqa: RUF029 -- ASGI has it so
+        async def send(message: Message) -> None:
             messages.append((self._clock.seconds, message))
 
         before = self._clock.seconds
@@ -229,7 +190,7 @@ class Transport:
             "headers": request.headers.raw,
         }
         try:
-            self._app(scope, receive, send).__await__().send(None)  # type: ignore[attr-defined] # it is a generator
+            self._app(scope, receive, send).__await__().send(None)
         except StopIteration:
             pass
         except HTTP.TransportError as error:
@@ -240,7 +201,10 @@ class Transport:
         if arrived - before > patience:
             raise HTTP.ReadTimeout("the answer did not come", request=request)
         return HTTP.Response(
-            start["status"], headers=start["headers"], stream=_stream(_chunks(arrived, patience, rest, failed)), request=request
+            start["status"],
+            headers=start["headers"],
+            stream=_stream(_chunks(arrived, patience, rest, failed)),
+            request=request,
         )
 
     def close(self) -> None:
@@ -249,13 +213,13 @@ class Transport:
     async def aclose(self) -> None:
         """Nothing is kept."""
 
-    def __enter__(self) -> "Transport":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    async def __aenter__(self) -> "Transport":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -289,6 +253,3 @@ def async_client(api: BatchesAPI, app: App, clock: Clock, **more: Any) -> anthro
     """The official asynchronous client before an application."""
     http = HTTP.AsyncClient(transport=Transport(app, clock))
     return anthropic.AsyncAnthropic(**({"api_key": api.key, "http_client": http} | more))
-
-
-Make = Callable[..., Any]

@@ -1,0 +1,304 @@
+"""The command that follows batches of the real client: a live view on a terminal, one line an event elsewhere."""
+
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from lifecycle import MessageBatch, Phase, Profile, Record, SnapshotConflict, TrackerError
+from lifecycle.cli.batch_view import counts_text, span_text, time_text
+from lifecycle.cli.output import (
+    CLEAN,
+    FAILED,
+    FOUND,
+    INTERRUPTED,
+    NOTHING,
+    UsageError,
+    is_terminal,
+    plural,
+    safe,
+    talk,
+    until_closed,
+    write,
+)
+from lifecycle.cli.records import is_url, open_store
+from lifecycle.lines import STDIN
+from lifecycle.tracker import Download, Poll
+from lifecycle.tracker import track as follow
+
+if TYPE_CHECKING:
+    from lifecycle.store.sql import SQLStore
+
+_FRAME = 1.0  # seconds between two frames: ages are shown in seconds
+_LONGEST_COMMAND = 400  # characters; a longer one is not told again
+_STYLES = {Phase.IN_PROGRESS: "cyan", Phase.CANCELING: "yellow", Phase.ENDED: "green"}
+_OVER = frozenset({Phase.ENDED, Phase.ARCHIVED, Phase.DELETED})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 -- the command line is an adapter
+
+
+_pause = time.sleep
+
+
+def _client() -> Any:
+    """
+    The official client, with the key that it finds in the environment.
+
+    Raises:
+        TrackerError: It is not installed, or does not find what it needs.
+    """
+    try:
+        import anthropic
+    except ImportError as error:
+        raise TrackerError(f"tracking needs more: pip install 'lifecycle[tracker]' ({error.name})") from error
+    try:
+        return anthropic.Anthropic()
+    except Exception as error:  # noqa: BLE001 -- what it says may have the key in it
+        name = type(error).__name__
+    raise TrackerError(f"the client cannot be made ({name}); is ANTHROPIC_API_KEY set?")
+
+
+def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, requests_per_second: float) -> int:
+    """
+    Follow batches until all have ended.
+
+    Raises:
+        UsageError: An id is empty, or the log is standard input.
+        LogError: The log or the folder of the results cannot be read or written.
+        StoreError: The store cannot.
+    """
+    if log == STDIN:
+        raise UsageError("--log: expected a file or the URL of a store; - is standard input")
+    if not all(ids):
+        raise UsageError("ID: expected the ids of batches, got an empty one")
+    view = (_Live if is_terminal(sys.stdout) else _Lines)(list(dict.fromkeys(ids)))
+    command = ["lifecycle", "track", *ids, "--log", log]
+    command += [] if results is None else ["--results", results]
+    with until_closed(), contextlib.ExitStack() as stack:
+        try:
+            place: str | SQLStore = log
+            if is_url(log):
+                place = stack.enter_context(open_store(log, profile=profile, create=True))
+            records = follow(
+                _client(),
+                ids,
+                log=place,
+                results=results,
+                profile=profile,
+                requests_per_second=requests_per_second,
+                on_conflict=view.conflict,
+                on_poll=view.poll,
+                on_results=view.results,
+                clock=_now,
+                sleep=view.sleep,
+            )
+            with view.shown(), contextlib.closing(records):
+                for record in records:
+                    view.event(record)
+        except KeyboardInterrupt:
+            view.interrupted(command)
+            return INTERRUPTED
+        except TrackerError as error:
+            talk(str(error))
+            return FAILED
+    view.sum_up(log)
+    return FOUND if view.wrong else CLEAN
+
+
+class _View:
+    """
+    What is told of the tracking, wherever it is told.
+
+    Args:
+        ids: The batches.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self.polls: dict[str, Poll] = {}
+        """The last look at each batch."""
+        self.seen: dict[str, datetime] = {}
+        """When each batch was last shown."""
+        self.batches: dict[str, MessageBatch] = {}
+        self.events = 0
+        self.wrong = False
+        """Whether a snapshot was contradictory, or results are missing or do not agree."""
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it in here."""
+        yield
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        _pause(seconds)
+
+    def event(self, _record: Record, /) -> None:
+        """An event has been written down."""
+        self.events += 1
+
+    def note(self, message: str) -> None:
+        """Something that is no event."""
+        talk(message)
+
+    def poll(self, poll: Poll) -> None:
+        """A batch has been looked at."""
+        self.polls[poll.batch_id] = poll
+        if poll.batch is not None:
+            self.batches[poll.batch_id] = poll.batch
+        if poll.problem is None:
+            self.seen[poll.batch_id] = poll.at
+
+    def conflict(self, conflict: SnapshotConflict) -> None:
+        """A snapshot was contradictory."""
+        self.wrong = True
+        self.note(f"warning: {conflict} It is not in the log; the batch is looked at again.")
+
+    def results(self, download: Download) -> None:
+        """Results are there, or were given up."""
+        found = download.reconciliation
+        if found is None:
+            self.wrong = True
+            self.note(f"warning: batch {download.batch_id!r}: no results: {download.problem}")
+        elif not found.whole:
+            self.wrong = True
+            what = ", ".join(f"{name}: expected {expected}, found {got}" for name, expected, got in found.mismatches)
+            malformed = plural(len(found.malformed), "line") + " not readable" if found.malformed else ""
+            told = "; ".join(filter(None, (what, malformed)))
+            self.note(f"warning: batch {download.batch_id!r}: {download.path} does not agree with it: {told}")
+        else:
+            self.note(f"batch {download.batch_id!r}: results in {download.path}, whole")
+
+    def interrupted(self, command: Sequence[str]) -> None:
+        """Say how to go on."""
+        text = shlex.join(command)
+        how = f"go on with: {text}" if len(text) <= _LONGEST_COMMAND else "the same command goes on where it was"
+        talk(f"interrupted; {plural(self.events, 'event')} written now, and the log is whole; {how}")
+
+    def sum_up(self, log: str) -> None:
+        """Say what came of it."""
+        phases: dict[str, int] = {}
+        for batch in self.batches.values():
+            phases[batch.phase] = phases.get(batch.phase, 0) + 1
+        found = ", ".join(f"{number:,} {phase}" for phase, number in phases.items())
+        known = len(self.ids) - len(self.batches)
+        found += f"{', ' if found else ''}{known:,} had ended before" if known else ""
+        talk(f"{plural(len(self.ids), 'batch')}: {found}; {plural(self.events, 'event')} written to {log}")
+
+
+class _Lines(_View):
+    """One line an event, for whatever is no terminal."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(ids)
+        self._told: set[tuple[str, str]] = set()
+
+    def event(self, record: Record, /) -> None:
+        """See `_View.event`."""
+        super().event(record)
+        counts = getattr(record.event, "request_counts", None)
+        # Created has no counts, but their sum; the others have one time at the most.
+        detail = counts_text(counts) if counts is not None else ""
+        if (size := getattr(record.event, "request_count", None)) is not None:
+            detail = plural(size, "request")
+        cells = (time_text(record.recorded_at), safe(record.batch_id), f"v{record.version}", record.event.tag, detail)
+        write("  ".join(filter(None, cells)) + "\n")
+        sys.stdout.flush()  # who reads the pipe sees it now, and what was told is told if the process is killed
+
+    def poll(self, poll: Poll) -> None:
+        """See `_View.poll`. A problem is told when it is new; that of all batches, such as a 429, once."""
+        super().poll(poll)
+        if poll.problem is None or "contradiction" in poll.problem:
+            return
+        key = (poll.batch_id if poll.problem.startswith("404") else "", poll.problem)
+        if key not in self._told:
+            self._told.add(key)
+            talk(f"warning: batch {poll.batch_id!r}: {poll.problem}; it is asked again")
+
+
+class _Live(_View):
+    """A table that is drawn again and again, on a terminal."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(ids)
+        self._live: Any = None
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """See `_View.shown`. What was shown last stays."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+        with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as self._live:
+            try:
+                self._draw()
+                yield
+            finally:
+                self._draw()
+
+    def sleep(self, seconds: float) -> None:
+        """See `_View.sleep`."""
+        while seconds > 0:
+            _pause(min(seconds, _FRAME))
+            seconds -= _FRAME
+            self._draw()
+
+    def event(self, record: Record, /) -> None:
+        """See `_View.event`. The row tells it."""
+        super().event(record)
+        self._draw()
+
+    def note(self, message: str) -> None:
+        """See `_View.note`: above the table."""
+        from rich.text import Text
+
+        self._live.console.print(Text(safe(message)))
+
+    def _draw(self) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        now = _now()
+        height = max(1, self._live.console.height - 4)
+        rows = self.ids
+        if len(rows) > height:  # those that are still on their way are worth more
+            rows = sorted(rows, key=self._is_over)[:height]
+        grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for title in ("batch", "phase", "requests", "age", "expires in", "seen"):
+            grid.add_column(title, no_wrap=True, overflow="ellipsis")
+        grid.add_column("", no_wrap=True, overflow="ellipsis", style="yellow")
+        for batch_id in rows:
+            grid.add_row(*(Text(safe(text), style) for text, style in self._cells(batch_id, now)))
+        if len(self.ids) > len(rows):
+            grid.caption = f"and {len(self.ids) - len(rows):,} more"
+        self._live.update(grid, refresh=True)
+
+    def _is_over(self, batch_id: str) -> bool:
+        batch = self.batches.get(batch_id)
+        return batch is not None and batch.phase in _OVER
+
+    def _cells(self, batch_id: str, now: datetime) -> Iterator[tuple[str, str]]:
+        batch, poll = self.batches.get(batch_id), self.polls.get(batch_id)
+        yield batch_id, "bold"
+        if batch is None:
+            yield from ((NOTHING, ""),) * 4
+        else:
+            yield batch.phase, _STYLES.get(batch.phase, "")
+            yield counts_text(batch.request_counts), ""
+            yield _span((batch.ended_at or now) - batch.created_at), ""
+            yield NOTHING if batch.phase in _OVER else _span(batch.expires_at - now), ""
+        seen = self.seen.get(batch_id)
+        yield NOTHING if seen is None else f"{_span(now - seen)} ago", ""
+        yield (poll.problem or "" if poll is not None else ""), ""
+
+
+def _span(span: timedelta) -> str:
+    """A span of time without its sign, if it is positive, and without fractions of a second."""
+    return span_text(timedelta(seconds=int(span.total_seconds()))).removeprefix("+")
