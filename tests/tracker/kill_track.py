@@ -75,7 +75,7 @@ class _World:
                 pending.append(records)
                 return True
 
-            tracker._File._append = hold_back  # type: ignore[method-assign] # the mistake that must be found
+            tracker._File._append = hold_back  # type: ignore[assignment, method-assign] # the mistake that must be found
         for record in tracker.track(
             client, self.ids, log=self.path, clock=self.clock, sleep=self.clock.sleep, rng=random.Random(1)
         ):
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         tally = run(asked.times, asked.seed, Path(folder), late=asked.late)
-    print(", ".join(f"{name}: {tally[name]}" for name in sorted(tally)))
+    print("; ".join(f"{name}: {tally[name]}" for name in sorted(tally)))
     return 1 if any(tally[name] for name in tally if name.startswith("wrong")) else 0
 
 
