@@ -106,7 +106,7 @@ class Poll:
     batch: MessageBatch | None
     """The batch as the log has it now; None as long as it was not seen."""
     problem: str | None
-    """Why the answer told nothing, such as ``404 not_found_error: not seen``; None: it showed the batch."""
+    """Why the answer told nothing, such as ``not seen (404)`` or ``500 api_error``; None: it showed the batch."""
     next_at: datetime | None
     """When it is looked at again; None: no more, it has ended."""
 
@@ -393,9 +393,7 @@ def _failed(error: Exception, now: datetime) -> _Failed:
         detail = body.get("error") if isinstance(body, Mapping) else None
         kind = detail.get("type") if isinstance(detail, Mapping) else None
         known = isinstance(kind, str) and _ERROR_TYPE.fullmatch(kind)
-        problem = f"{status} {kind}" if known else str(status)
-        if status == 404:
-            problem += ": not seen"
+        problem = "not seen (404)" if status == 404 else f"{status} {kind}" if known else str(status)
         return _Failed(problem, status, retry_after, for_good=status in {401, 403})
     if isinstance(error, WireError):
         paths = ", ".join(path for path, _ in error.problems[:3])

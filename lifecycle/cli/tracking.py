@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lifecycle import MessageBatch, Phase, Profile, Record, SnapshotConflict, TrackerError
+from lifecycle import MessageBatch, Phase, Profile, Record, RequestCounts, SnapshotConflict, TrackerError
 from lifecycle.cli.batch_view import counts_text, span_text, time_text
 from lifecycle.cli.output import (
     CLEAN,
@@ -17,6 +17,7 @@ from lifecycle.cli.output import (
     INTERRUPTED,
     NOTHING,
     UsageError,
+    hidden,
     is_terminal,
     plural,
     safe,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from lifecycle.store.sql import SQLStore
 
 _FRAME = 1.0  # seconds between two frames: ages are shown in seconds
+_TITLES = ("batch", "phase", "requests done", "age", "left", "seen")
+_OTHER_COLUMNS = 64  # columns beside the ids; where they do not fit, ids are cut to their ends, which differ
+_LAST = 12  # characters
 _LONGEST_COMMAND = 400  # characters; a longer one is not told again
 _STYLES = {Phase.IN_PROGRESS: "cyan", Phase.CANCELING: "yellow", Phase.ENDED: "green"}
 _OVER = frozenset({Phase.ENDED, Phase.ARCHIVED, Phase.DELETED})
@@ -176,9 +180,13 @@ class _View:
 
     def interrupted(self, command: Sequence[str]) -> None:
         """Say how to go on."""
-        text = shlex.join(command)
-        how = f"go on with: {text}" if len(text) <= _LONGEST_COMMAND else "the same command goes on where it was"
-        talk(f"interrupted; {plural(self.events, 'event')} written now, and the log is whole; {how}")
+        text = safe(hidden(shlex.join(command)))
+        short = len(text) <= _LONGEST_COMMAND
+        how = "go on with:" if short else "the same command goes on where it was"
+        talk(f"interrupted; {plural(self.events, 'event')} written, and the log is whole; {how}")
+        if short and sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"    {text}\n")  # in one piece, for it will be copied
 
     def sum_up(self, log: str) -> None:
         """Say what came of it."""
@@ -215,7 +223,7 @@ class _Lines(_View):
         super().poll(poll)
         if poll.problem is None or "contradiction" in poll.problem:
             return
-        key = (poll.batch_id if poll.problem.startswith("404") else "", poll.problem)
+        key = (poll.batch_id if "(404)" in poll.problem else "", poll.problem)
         if key not in self._told:
             self._told.add(key)
             talk(f"warning: batch {poll.batch_id!r}: {poll.problem}; it is asked again")
@@ -261,23 +269,24 @@ class _Live(_View):
         self._live.console.print(Text(safe(message)))
 
     def _draw(self) -> None:
-        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        now = _now()
-        height = max(1, self._live.console.height - 4)
+        now, console = _now(), self._live.console
+        height = max(1, console.height - 3)
         rows = self.ids
         if len(rows) > height:  # those that are still on their way are worth more
             rows = sorted(rows, key=self._is_over)[:height]
-        grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for title in ("batch", "phase", "requests", "age", "expires in", "seen"):
-            grid.add_column(title, no_wrap=True, overflow="ellipsis")
-        grid.add_column("", no_wrap=True, overflow="ellipsis", style="yellow")
+        whole = max(map(len, rows)) + _OTHER_COLUMNS <= console.width
+        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for title, needed in zip(_TITLES, (True, True, False, True, True, False), strict=True):
+            grid.add_column(title, no_wrap=True, overflow="ellipsis", min_width=7 if needed else None)
         for batch_id in rows:
-            grid.add_row(*(Text(safe(text), style) for text, style in self._cells(batch_id, now)))
+            name = batch_id if whole or len(batch_id) <= _LAST else f"…{batch_id[-_LAST:]}"
+            cells = [(name, "bold"), *self._cells(batch_id, now)]
+            grid.add_row(*(Text(safe(text), style) for text, style in cells))
         if len(self.ids) > len(rows):
-            grid.caption = f"and {len(self.ids) - len(rows):,} more"
+            grid.add_row(Text(f"and {len(self.ids) - len(rows):,} more", "dim"))
         self._live.update(grid, refresh=True)
 
     def _is_over(self, batch_id: str) -> bool:
@@ -286,17 +295,24 @@ class _Live(_View):
 
     def _cells(self, batch_id: str, now: datetime) -> Iterator[tuple[str, str]]:
         batch, poll = self.batches.get(batch_id), self.polls.get(batch_id)
-        yield batch_id, "bold"
         if batch is None:
             yield from ((NOTHING, ""),) * 4
         else:
             yield batch.phase, _STYLES.get(batch.phase, "")
-            yield counts_text(batch.request_counts), ""
+            yield _requests(batch.request_counts), ""
             yield _span((batch.ended_at or now) - batch.created_at), ""
             yield NOTHING if batch.phase in _OVER else _span(batch.expires_at - now), ""
         seen = self.seen.get(batch_id)
-        yield NOTHING if seen is None else f"{_span(now - seen)} ago", ""
-        yield (poll.problem or "" if poll is not None else ""), ""
+        ago = None if seen is None else f"{_span(now - seen)} ago"
+        problem = None if poll is None else poll.problem
+        yield ", ".join(filter(None, (problem, ago))) or NOTHING, "yellow" if problem else ""
+
+
+def _requests(counts: RequestCounts) -> str:
+    """How many requests are done, and what did not succeed, in short."""
+    others = [f"{getattr(counts, name):,} {name}" for name in ("errored", "canceled", "expired")]
+    told = [text for text in others if not text.startswith("0 ")]
+    return ", ".join([f"{counts.total - counts.processing:,} of {counts.total:,}", *told])
 
 
 def _span(span: timedelta) -> str:

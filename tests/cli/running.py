@@ -89,12 +89,18 @@ class Terminal:
         arguments: The command's. Its input is a pipe that stays open.
         width: In columns.
         patience: Seconds until it shows a progress bar; by default there is none, however slow the machine.
+        before: Code to run first.
     """
 
     def __init__(
-        self, *arguments: str, width: int = 80, cwd: Path | None = None, patience: float = 2 * PATIENT
+        self,
+        *arguments: str,
+        width: int = 80,
+        cwd: Path | None = None,
+        patience: float = 2 * PATIENT,
+        before: str = "",
     ) -> None:
-        code = (
+        code = before + (
             f"import sys; from lifecycle.cli import output; output._PATIENCE = {patience};"
             "from lifecycle.__main__ import main; sys.exit(main())"
         )

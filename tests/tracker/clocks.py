@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+START = datetime(2026, 1, 1, 12, 0, 0, 570697, UTC)
 T = TypeVar("T")
 
 

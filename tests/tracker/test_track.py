@@ -474,7 +474,7 @@ class TestTrouble:
         ids = world.create(1)
         records = world.track(ids, kind=kind, log=path)
         assert "deleted" not in {record.event.tag for record in records}
-        assert world.polls[0].problem == "404 not_found_error: not seen"
+        assert world.polls[0].problem == "not seen (404)"
         assert world.polls[0].batch is None
         assert world.polls[3].batch is not None
         world.assert_told(path, ids)

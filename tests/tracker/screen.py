@@ -1,0 +1,45 @@
+"""The command `track` by virtual time, before a server in memory: what a test of it runs in a process of its own."""
+
+import os
+import signal
+from datetime import timedelta
+from typing import Any
+
+from lifecycle.cli import tracking
+from tests.tracker.api import BatchesAPI, Course
+from tests.tracker.clocks import Clock
+from tests.tracker.wires import Faults, client
+
+COURSES = {
+    "msgbatch_0001": Course(timedelta(minutes=3), live=True),
+    "msgbatch_0002": Course(timedelta(minutes=12), {"r1": "errored"}, live=True),
+    "msgbatch_0003": Course(timedelta(hours=30)),
+}
+
+
+def prepare(*, batches: int = 3, interrupt_after: float | None = None, plan: tuple[str | None, ...] = ()) -> BatchesAPI:
+    """
+    Let the command live by a clock of its own.
+
+    Args:
+        batches: How many the server has.
+        interrupt_after: After so many seconds of its clock somebody presses Ctrl-C.
+        plan: What goes wrong with each look.
+    """
+    clock = Clock()
+    api = BatchesAPI(clock=clock, course=lambda batch_id: COURSES.get(batch_id, Course()))
+    for _ in range(batches):
+        api.create([f"r{place}" for place in range(4)])
+    clock.sleep(1)
+
+    def pause(seconds: float) -> None:
+        clock.sleep(seconds)
+        if interrupt_after is not None and clock.seconds >= interrupt_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def make() -> Any:
+        return client(api, Faults(api, clock, plan), clock)
+
+    patched: Any = tracking
+    patched._now, patched._pause, patched._client = clock, pause, make
+    return api
