@@ -2,11 +2,12 @@
 
 import os
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from lifecycle.cli import tracking
-from tests.tracker.api import BatchesAPI, Course
+from tests.tracker.api import App, BatchesAPI, Course
 from tests.tracker.clocks import Clock
 from tests.tracker.wires import Faults, client
 
@@ -17,7 +18,15 @@ COURSES = {
 }
 
 
-def prepare(*, batches: int = 3, interrupt_after: float | None = None, plan: tuple[str | None, ...] = ()) -> BatchesAPI:
+def prepare(
+    *,
+    batches: int = 3,
+    interrupt_after: float | None = None,
+    plan: tuple[str | None, ...] = (),
+    around: Callable[[App], App] = lambda app: app,
+    put: Callable[[Any, str, Any], object] = setattr,
+    **more: Any,
+) -> BatchesAPI:
     """
     Let the command live by a clock of its own.
 
@@ -25,6 +34,9 @@ def prepare(*, batches: int = 3, interrupt_after: float | None = None, plan: tup
         batches: How many the server has.
         interrupt_after: After so many seconds of its clock somebody presses Ctrl-C.
         plan: What goes wrong with each look.
+        around: What stands before the server.
+        put: Puts something in the place of something else.
+        more: For the client.
     """
     clock = Clock()
     api = BatchesAPI(clock=clock, course=lambda batch_id: COURSES.get(batch_id, Course()))
@@ -38,8 +50,8 @@ def prepare(*, batches: int = 3, interrupt_after: float | None = None, plan: tup
             os.kill(os.getpid(), signal.SIGINT)
 
     def make() -> Any:
-        return client(api, Faults(api, clock, plan), clock)
+        return client(api, Faults(around(api), clock, plan), clock, **more)
 
-    patched: Any = tracking
-    patched._now, patched._pause, patched._client = clock, pause, make
+    for name, instead in ("_now", clock), ("_pause", pause), ("_client", make):
+        put(tracking, name, instead)
     return api

@@ -22,7 +22,7 @@ import pytest
 import lifecycle as lc
 from lifecycle import log, wire
 from lifecycle.tracker import track
-from tests.tracker import kill_track
+from tests.tracker import children
 from tests.tracker.api import BatchesAPI, Course
 from tests.tracker.clocks import START, Clock, run
 from tests.tracker.wires import FAULTS, async_client, client
@@ -66,8 +66,8 @@ def test_every_fault_but_a_stale_answer_is_told(tmp_path: Path) -> None:
 
 
 def killed(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", kill_track.__name__, *arguments]
-    return subprocess.run(command, capture_output=True, check=False, text=True)
+    run = f"from tests.tracker import kill_track; sys.exit(kill_track.main({list(arguments)}))"
+    return subprocess.run([sys.executable, "-c", children.code(run)], capture_output=True, check=False, text=True)
 
 
 def test_killed_at_its_steps_it_tells_each_event_once(record_property: Callable[[str, object], None]) -> None:

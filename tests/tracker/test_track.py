@@ -1,7 +1,6 @@
 """What `track` promises, with the official clients before a server in memory."""
 
 import asyncio
-import json
 import random
 import threading
 import traceback
@@ -21,9 +20,9 @@ from lifecycle import log, wire
 from lifecycle.store import MemoryStore
 from lifecycle.store.sql import AsyncSQLStore, SQLStore
 from lifecycle.tracker import LONGEST_WAIT, SHORTEST_WAIT, Poll, track
-from tests.tracker.api import App, Course, Message, Receive, Scope, Send
+from tests.tracker.api import App, Course, Receive, Scope, Send
 from tests.tracker.clocks import START, Clock, run
-from tests.tracker.wires import async_client, client
+from tests.tracker.wires import answering, async_client, client, rewritten
 from tests.tracker.world import KINDS, Kind, World
 
 KEY = "sk-ant-a-key-that-nobody-may-see"
@@ -36,48 +35,6 @@ def path(tmp_path: Path) -> Path:
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[App], App]:
-    """Changes each snapshot on its way from the server."""
-
-    def around(app: App) -> App:
-        async def changed(scope: Scope, receive: Receive, send: Send) -> None:
-            looking = scope["method"] == "GET" and not scope["path"].endswith("/results")
-
-            async def sent(message: Message) -> None:
-                if looking and message.get("body"):
-                    snapshot = wire.unstructure_batch(wire.decode_batch(message["body"]))
-                    change(snapshot)
-                    message["body"] = json.dumps(snapshot).encode()
-                await send(message)
-
-            await app(scope, receive, sent)
-
-        return changed
-
-    return around
-
-
-def answering(
-    status: int, body: bytes = b"{}", *headers: tuple[str, str], only: str = "", times: int = 1_000_000
-) -> Callable[[App], App]:
-    """Answers like that to the first requests whose path ends with *only*."""
-    left = [times]
-
-    def around(app: App) -> App:
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if not scope["path"].endswith(only) or not left[0]:
-                await app(scope, receive, send)
-                return
-            left[0] -= 1
-            pairs = [(name.encode(), value.encode()) for name, value in headers]
-            await send({"type": "http.response.start", "status": status, "headers": pairs})
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-
-        return answer
-
-    return around
 
 
 # ---------------------------------------------------------------------------------------------------------- the log

@@ -9,12 +9,13 @@ The SDK moved from httpx to httpx2 with 2.0; both have the same names, and `HTTP
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Self
 
 import anthropic
 
+from lifecycle import wire
 from tests.tracker.api import App, BatchesAPI, Message, Receive, Scope, Send
 from tests.tracker.clocks import Clock
 
@@ -119,6 +120,48 @@ async def _answer(app: App, scope: Scope, receive: Receive) -> tuple[Message, by
 
     await app(scope, receive, send)
     return messages[0], b"".join(message["body"] for message in messages[1:])
+
+
+def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[App], App]:
+    """Changes each snapshot on its way from the server."""
+
+    def around(app: App) -> App:
+        async def changed(scope: Scope, receive: Receive, send: Send) -> None:
+            looking = scope["method"] == "GET" and not scope["path"].endswith("/results")
+
+            async def sent(message: Message) -> None:
+                if looking and message.get("body"):
+                    snapshot = wire.unstructure_batch(wire.decode_batch(message["body"]))
+                    change(snapshot)
+                    message["body"] = json.dumps(snapshot).encode()
+                await send(message)
+
+            await app(scope, receive, sent)
+
+        return changed
+
+    return around
+
+
+def answering(
+    status: int, body: bytes = b"{}", *headers: tuple[str, str], only: str = "", times: int = 1_000_000
+) -> Callable[[App], App]:
+    """Answers like that to the first requests whose path ends with *only*."""
+    left = [times]
+
+    def around(app: App) -> App:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if not scope["path"].endswith(only) or not left[0]:
+                await app(scope, receive, send)
+                return
+            left[0] -= 1
+            pairs = [(name.encode(), value.encode()) for name, value in headers]
+            await send({"type": "http.response.start", "status": status, "headers": pairs})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        return answer
+
+    return around
 
 
 # --------------------------------------------------------------------------------------------------------- transports

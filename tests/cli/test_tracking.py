@@ -1,0 +1,225 @@
+"""The command `track`: by virtual time, before a server in memory."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lifecycle as lc
+from lifecycle import log
+from lifecycle.cli import tracking
+from lifecycle.cli.output import NOTHING
+from lifecycle.store.sql import SQLStore
+from tests.cli.running import ESCAPES, Terminal, lifecycle
+from tests.tracker import screen
+from tests.tracker.api import BatchesAPI
+from tests.tracker.children import code
+from tests.tracker.wires import answering, rewritten
+
+ONE, TWO, THREE = "msgbatch_0001", "msgbatch_0002", "msgbatch_0003"
+KEY = "sk-ant-a-key-that-nobody-may-see"
+
+Prepare = Callable[..., BatchesAPI]
+
+
+@pytest.fixture
+def prepare(monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """Lets the command live by a clock of its own, in this process."""
+
+    def prepared(**more: Any) -> BatchesAPI:
+        return screen.prepare(put=monkeypatch.setattr, **more)
+
+    return prepared
+
+
+class TestWithoutATerminal:
+    """One line an event on stdout; what is no event is told on stderr."""
+
+    def test_each_event_is_a_line(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare()
+        status, out, err = lifecycle("track", ONE, TWO, "--log", "night.jsonl", cwd=tmp_path)
+        lines = out.splitlines()
+        assert status == 0
+        assert lines[0] == "2026-01-01 12:00:01  msgbatch_0001  v1  created  4 requests"
+        assert re.fullmatch(r"2026-01-01 12:1\d:\d\d  msgbatch_0002  v\d  ended  3 succeeded, 1 errored", lines[-1])
+        assert len(lines) == len(list(log.read(tmp_path / "night.jsonl")))
+        assert err == f"lifecycle: 2 batches: 2 ended; {len(lines)} events written to night.jsonl\n"
+
+    def test_it_goes_on_and_has_nothing_to_add(self, prepare: Prepare, tmp_path: Path) -> None:
+        for told in "1 batch: 1 ended; ", "1 batch: 1 had ended before; 0 events":
+            prepare()
+            status, _, err = lifecycle("track", ONE, ONE, "--log", "night.jsonl", cwd=tmp_path)
+            assert (status, told in err) == (0, True)
+
+    def test_a_cancellation_has_no_detail(self, prepare: Prepare, tmp_path: Path) -> None:
+        api = prepare()
+        api.cancel(THREE)
+        _, out, _ = lifecycle("track", THREE, "--log", "night.jsonl", cwd=tmp_path)
+        assert out.splitlines()[1].endswith("v2  cancel_initiated")
+
+    def test_a_store_keeps_them_too(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare()
+        status, _, _ = lifecycle("track", ONE, "--log", "sqlite:///batches.db", cwd=tmp_path)
+        assert status == 0
+        with SQLStore(f"sqlite:///{tmp_path / 'batches.db'}") as store:
+            assert store.batch(ONE).phase is lc.Phase.ENDED
+
+    def test_results_are_told(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare()
+        status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", "--results", "answers", cwd=tmp_path)
+        assert (status, (tmp_path / "answers" / f"{ONE}.jsonl").exists()) == (0, True)
+        assert f"batch '{ONE}': results in answers/{ONE}.jsonl, whole" in err
+
+    def test_a_problem_is_told_when_it_is_new(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(plan=("404", "404", "500", "500", None))
+        _, _, err = lifecycle("track", ONE, TWO, "--log", "night.jsonl", cwd=tmp_path)
+        assert [line for line in err.splitlines() if "warning" in line] == [
+            f"lifecycle: warning: batch '{ONE}': not seen (404); it is asked again",
+            f"lifecycle: warning: batch '{TWO}': not seen (404); it is asked again",
+            f"lifecycle: warning: batch '{ONE}': 500 api_error; it is asked again",
+        ]
+
+    def test_results_that_do_not_agree_are_a_finding(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(around=answering(200, b"?\n", only="/results"))
+        status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", "--results", ".", cwd=tmp_path)
+        assert status == 1
+        assert "does not agree with it: succeeded: expected 4, found 0; 1 line not readable" in err
+
+    def test_results_that_nobody_may_fetch_are_a_finding(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(around=rewritten(lambda snapshot: snapshot.update(results_url="https://evil.example/")))
+        status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", "--results", ".", cwd=tmp_path)
+        assert status == 1
+        assert "no results: its results_url is not of the client's origin" in err
+
+    def test_a_contradiction_is_a_finding_and_told_once(self, prepare: Prepare, tmp_path: Path) -> None:
+        looks = [0]
+
+        def grow(snapshot: dict[str, Any]) -> None:
+            looks[0] += 1
+            if 3 <= looks[0] <= 5:
+                snapshot["request_counts"]["processing"] += 1
+
+        prepare(around=rewritten(grow))
+        status, _, err = lifecycle("track", TWO, "--log", "night.jsonl", cwd=tmp_path)
+        assert status == 1
+        assert err.count("contradicts what is known") == 1
+        assert lc.replay(log.read(tmp_path / "night.jsonl")).findings == ()
+
+    def test_ctrl_c_says_how_to_go_on(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(interrupt_after=400)
+        arguments = ("track", ONE, TWO, "--log", "my night.jsonl", "--results", "answers")
+        status, out, err = lifecycle(*arguments, cwd=tmp_path)
+        first, command = err.splitlines()[-2:]
+        assert status == 130
+        assert f"{len(out.splitlines())} events written, and the log is whole; go on with:" in first
+        assert shlex.split(command) == ["lifecycle", *arguments]
+        prepare()
+        assert lifecycle(*arguments, cwd=tmp_path)[0] == 0
+        assert lc.replay(log.read(tmp_path / "my night.jsonl")).findings == ()
+
+    def test_a_long_command_is_not_told_again(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(batches=50, interrupt_after=3)
+        ids = [f"msgbatch_{number:04}" for number in range(1, 51)]
+        status, _, err = lifecycle("track", *ids, "--log", "night.jsonl", cwd=tmp_path)
+        assert (status, err.count("\n")) == (130, 1)
+        assert "the same command goes on where it was" in err
+
+
+class TestWhatIsWrong:
+    """A sentence, never a traceback, and never the key."""
+
+    @pytest.mark.parametrize("arguments", [[ONE, "--log", "-"], ["", "--log", "a.jsonl"], [ONE], ["--log", "a.jsonl"]])
+    def test_a_wrong_use_is_told(self, arguments: list[str], tmp_path: Path) -> None:
+        status, out, err = lifecycle("track", *arguments, cwd=tmp_path)
+        assert (status, out) == (2, "")
+        assert err.splitlines()[-1] == "lifecycle: see: lifecycle track --help"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_refused_key_is_told_and_is_nowhere(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare(api_key=KEY)
+        status, out, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
+        assert (status, out) == (3, "")
+        assert err.startswith("lifecycle: 401 authentication_error. The log is whole;")
+        assert KEY not in err + (tmp_path / "night.jsonl").read_text()
+
+    def test_a_log_that_cannot_be_written_is_told(self, prepare: Prepare, tmp_path: Path) -> None:
+        prepare()
+        status, _, err = lifecycle("track", ONE, "--log", ".", cwd=tmp_path)
+        assert status == 3
+        assert "cannot be written" in err
+
+    def test_without_the_client_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "anthropic", None)
+        status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
+        assert status == 3
+        assert "pip install 'lifecycle[tracker]'" in err
+
+    def test_a_client_that_cannot_be_made_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setattr("anthropic.Anthropic", lambda: 1 / 0)
+        status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
+        assert status == 3
+        assert "the client cannot be made (ZeroDivisionError); is ANTHROPIC_API_KEY set?" in err
+        assert KEY not in err
+
+    def test_the_client_is_the_official_one_with_the_key_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        with tracking._client() as client:
+            assert client.api_key == KEY
+
+    def test_it_reads_the_system_s_clock(self) -> None:
+        assert tracking._now().utcoffset() is not None
+
+
+def frames(terminal: Terminal) -> list[str]:
+    """What the screen showed, one frame after the other, without colours."""
+    drawn = re.split(r"(?:\r?\x1b\[2K(?:\x1b\[1A)?)+", terminal.raw)
+    return [ESCAPES.sub("", frame).replace("\r\n", "\n") for frame in drawn if frame.strip()]
+
+
+class TestOnATerminal:
+    """A row a batch, redrawn."""
+
+    def test_the_rows_tell_how_each_batch_is(self, tmp_path: Path) -> None:
+        before = code("from tests.tracker import screen; screen.prepare(interrupt_after=760, plan=(None, '500'))")
+        arguments = ("track", ONE, TWO, THREE, "msgbatch_9999", "--log", "night.jsonl", "--results", "answers")
+        terminal = Terminal(*arguments, width=90, cwd=tmp_path, before=before)
+        assert terminal.finish() == 130
+        seen = frames(terminal)
+        assert seen[0].splitlines()[0].split() == ["batch", "phase", "requests", "done", "age", "left", "seen"]
+        rows = [{row.split()[0]: row for row in frame.splitlines()[1:] if row.startswith("msgbatch")} for frame in seen]
+        assert all(list(frame) == [ONE, TWO, THREE, "msgbatch_9999"] for frame in rows[:-1])
+        assert rows[0][ONE].split() == [ONE, *NOTHING * 5]
+        assert any(re.search(r"in_progress +1 of 4 +1m \d+s +23h 58m +\d+s ago", frame[ONE]) for frame in rows)
+        assert any("500 api_error" in frame[TWO] for frame in rows)
+        assert re.search(rf"ended +4 of 4 +3m 0s +{NOTHING} +\d+m \d+s ago", rows[-2][ONE])
+        assert "4 of 4, 1 errored" in rows[-2][TWO]
+        assert "not seen (404)" in rows[-2]["msgbatch_9999"]
+        assert terminal.text.count(f"batch '{ONE}': results in answers/{ONE}.jsonl, whole") == 1
+        assert terminal.text.splitlines()[-1].strip() == shlex.join(["lifecycle", *arguments])
+        assert {path.name for path in (tmp_path / "answers").iterdir()} == {f"{ONE}.jsonl", f"{TWO}.jsonl"}
+        report = lc.replay(log.read(tmp_path / "night.jsonl"))
+        assert (report.findings, len(report.batches)) == ((), 3)
+
+    def test_of_many_batches_those_that_go_on_are_shown(self, tmp_path: Path) -> None:
+        """The terminal has 50 lines; long ids are cut to their ends, which differ."""
+        before = code("from tests.tracker import screen; screen.prepare(batches=70, interrupt_after=300)")
+        ids = [f"msgbatch_{number:04}" for number in range(1, 71)]
+        terminal = Terminal("track", *ids, "--log", "night.jsonl", width=76, cwd=tmp_path, before=before)
+        assert terminal.finish() == 130
+        last = frames(terminal)[-2].splitlines()
+        assert last[-1].strip() == "and 23 more"
+        assert len(last) == 49
+        assert {row.split()[0] for row in last[1:3]} == {"…sgbatch_0002", "…sgbatch_0003"}
+
+    def test_in_the_end_it_says_what_came_of_it(self, tmp_path: Path) -> None:
+        before = code("from tests.tracker import screen; screen.prepare()")
+        terminal = Terminal("track", ONE, TWO, "--log", "night.jsonl", width=90, cwd=tmp_path, before=before)
+        assert terminal.finish() == 0
+        assert "2 batches: 2 ended; " in terminal.text.splitlines()[-1]
