@@ -235,6 +235,7 @@ class _Live(_View):
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__(ids)
         self._live: Any = None
+        self._drawn: datetime | None = None
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -248,6 +249,7 @@ class _Live(_View):
                 self._draw()
                 yield
             finally:
+                self._drawn = None
                 self._draw()
 
     def sleep(self, seconds: float) -> None:
@@ -273,6 +275,9 @@ class _Live(_View):
         from rich.text import Text
 
         now, console = _now(), self._live.console
+        if self._drawn is not None and abs(now - self._drawn) < timedelta(seconds=_FRAME / 2):
+            return  # a frame costs some milliseconds, and a thousand batches have many events
+        self._drawn = now
         height = max(1, console.height - 3)
         rows = self.ids
         if len(rows) > height:  # those that are still on their way are worth more

@@ -45,7 +45,7 @@ class TestWithoutATerminal:
         lines = out.splitlines()
         assert status == 0
         assert lines[0] == "2026-01-01 12:00:01  msgbatch_0001  v1  created  4 requests"
-        assert re.fullmatch(r"2026-01-01 12:1\d:\d\d  msgbatch_0002  v\d  ended  3 succeeded, 1 errored", lines[-1])
+        assert re.fullmatch(r"2026-01-01 12:01:\d\d  msgbatch_0002  v\d  ended  3 succeeded, 1 errored", lines[-1])
         assert len(lines) == len(list(log.read(tmp_path / "night.jsonl")))
         assert err == f"lifecycle: 2 batches: 2 ended; {len(lines)} events written to night.jsonl\n"
 
@@ -77,11 +77,12 @@ class TestWithoutATerminal:
     def test_a_problem_is_told_when_it_is_new(self, prepare: Prepare, tmp_path: Path) -> None:
         prepare(plan=("404", "404", "500", "500", None))
         _, _, err = lifecycle("track", ONE, TWO, "--log", "night.jsonl", cwd=tmp_path)
-        assert [line for line in err.splitlines() if "warning" in line] == [
+        warnings = [line for line in err.splitlines() if "warning" in line]
+        assert warnings[:2] == [
             f"lifecycle: warning: batch '{ONE}': not seen (404); it is asked again",
             f"lifecycle: warning: batch '{TWO}': not seen (404); it is asked again",
-            f"lifecycle: warning: batch '{ONE}': 500 api_error; it is asked again",
         ]
+        assert ["500 api_error" in warning for warning in warnings[2:]] == [True]  # of either, and once
 
     def test_results_that_do_not_agree_are_a_finding(self, prepare: Prepare, tmp_path: Path) -> None:
         prepare(around=answering(200, b"?\n", only="/results"))
@@ -110,7 +111,7 @@ class TestWithoutATerminal:
         assert lc.replay(log.read(tmp_path / "night.jsonl")).findings == ()
 
     def test_ctrl_c_says_how_to_go_on(self, prepare: Prepare, tmp_path: Path) -> None:
-        prepare(interrupt_after=400)
+        prepare(interrupt_after=50)
         arguments = ("track", ONE, TWO, "--log", "my night.jsonl", "--results", "answers")
         status, out, err = lifecycle(*arguments, cwd=tmp_path)
         first, command = err.splitlines()[-2:]
@@ -187,7 +188,7 @@ class TestOnATerminal:
     """A row a batch, redrawn."""
 
     def test_the_rows_tell_how_each_batch_is(self, tmp_path: Path) -> None:
-        before = code("from tests.tracker import screen; screen.prepare(interrupt_after=760, plan=(None, '500'))")
+        before = code("from tests.tracker import screen; screen.prepare(interrupt_after=110, plan=(None, '500'))")
         arguments = ("track", ONE, TWO, THREE, "msgbatch_9999", "--log", "night.jsonl", "--results", "answers")
         terminal = Terminal(*arguments, width=90, cwd=tmp_path, before=before)
         assert terminal.finish() == 130
@@ -196,9 +197,9 @@ class TestOnATerminal:
         rows = [{row.split()[0]: row for row in frame.splitlines()[1:] if row.startswith("msgbatch")} for frame in seen]
         assert all(list(frame) == [ONE, TWO, THREE, "msgbatch_9999"] for frame in rows[:-1])
         assert rows[0][ONE].split() == [ONE, *NOTHING * 5]
-        assert any(re.search(r"in_progress +1 of 4 +1m \d+s +23h 58m +\d+s ago", frame[ONE]) for frame in rows)
+        assert any(re.search(r"in_progress +1 of 4 +\d+s +23h 59m +\d+s ago", frame[ONE]) for frame in rows)
         assert any("500 api_error" in frame[TWO] for frame in rows)
-        assert re.search(rf"ended +4 of 4 +3m 0s +{NOTHING} +\d+m \d+s ago", rows[-2][ONE])
+        assert re.search(rf"ended +4 of 4 +40s +{NOTHING} +(?:1m )?\d+s ago", rows[-2][ONE])
         assert "4 of 4, 1 errored" in rows[-2][TWO]
         assert "not seen (404)" in rows[-2]["msgbatch_9999"]
         assert terminal.text.count(f"batch '{ONE}': results in answers/{ONE}.jsonl, whole") == 1
@@ -207,19 +208,26 @@ class TestOnATerminal:
         report = lc.replay(log.read(tmp_path / "night.jsonl"))
         assert (report.findings, len(report.batches)) == ((), 3)
 
-    def test_of_many_batches_those_that_go_on_are_shown(self, tmp_path: Path) -> None:
-        """The terminal has 50 lines; long ids are cut to their ends, which differ."""
-        before = code("from tests.tracker import screen; screen.prepare(batches=70, interrupt_after=300)")
-        ids = [f"msgbatch_{number:04}" for number in range(1, 71)]
-        terminal = Terminal("track", *ids, "--log", "night.jsonl", width=76, cwd=tmp_path, before=before)
-        assert terminal.finish() == 130
-        last = frames(terminal)[-2].splitlines()
-        assert last[-1].strip() == "and 23 more"
-        assert len(last) == 49
-        assert {row.split()[0] for row in last[1:3]} == {"…sgbatch_0002", "…sgbatch_0003"}
+    def test_of_many_batches_those_that_go_on_are_shown(
+        self, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Here in this process, where rich draws the last frame only. Long ids are cut to their ends, which differ."""
+        monkeypatch.setattr(tracking, "is_terminal", lambda _: True)
+        monkeypatch.setenv("LINES", "20")
+        prepare(batches=30, interrupt_after=100)
+        ids = [f"msgbatch_{number:04}_of_the_night" for number in range(1, 31)]
+        ids[:2] = [ONE, "msgbatch_0004"]
+        status, out, _ = lifecycle("track", *ids, "--log", "night.jsonl", cwd=tmp_path)
+        rows = out.splitlines()
+        assert (status, len(rows)) == (130, 19)
+        assert rows[-1].strip() == "and 13 more"
+        assert [row.split()[0] for row in rows[1:3]] == ["…sgbatch_0004", "…of_the_night"]
 
-    def test_in_the_end_it_says_what_came_of_it(self, tmp_path: Path) -> None:
-        before = code("from tests.tracker import screen; screen.prepare()")
-        terminal = Terminal("track", ONE, TWO, "--log", "night.jsonl", width=90, cwd=tmp_path, before=before)
-        assert terminal.finish() == 0
-        assert "2 batches: 2 ended; " in terminal.text.splitlines()[-1]
+    def test_in_the_end_it_says_what_came_of_it(
+        self, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(tracking, "is_terminal", lambda _: True)
+        prepare()
+        status, out, err = lifecycle("track", ONE, TWO, "--log", "night.jsonl", cwd=tmp_path)
+        assert (status, len(out.splitlines())) == (0, 3)
+        assert "2 batches: 2 ended; " in err

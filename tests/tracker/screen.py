@@ -12,8 +12,8 @@ from tests.tracker.clocks import Clock
 from tests.tracker.wires import Faults, client
 
 COURSES = {
-    "msgbatch_0001": Course(timedelta(minutes=3), live=True),
-    "msgbatch_0002": Course(timedelta(minutes=12), {"r1": "errored"}, live=True),
+    "msgbatch_0001": Course(timedelta(seconds=40), live=True),
+    "msgbatch_0002": Course(timedelta(seconds=70), {"r1": "errored"}, live=True),
     "msgbatch_0003": Course(timedelta(hours=30)),
 }
 
