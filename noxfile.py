@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
+`nox` runs lint, typing, tests, tests_lowest, tests_sdk and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
 the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
@@ -24,14 +24,14 @@ nox.needs_version = ">=2025.5.1"  # nox.project.dependency_groups, so that an ol
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = True
-nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "docs"]
+nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "tests_sdk", "docs"]
 
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 LOWEST_MINOR = 11
 """The first supported Python is 3.11 (`requires-python`)."""
 
-EXTRAS = ("bulk", "cli", "postgres", "sql", "testing")
+EXTRAS = ("bulk", "cli", "postgres", "sql", "testing", "tracker")
 
 _PROBE = (
     "import platform, ssl, sys;"  # without ssl nothing can be installed
@@ -183,6 +183,14 @@ def tests_lowest(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def tests_sdk(session: nox.Session) -> None:
+    """Test what meets the official SDK with the newest release before 1.0; the other sessions have the current one."""
+    _install_wheel(session, *_group("test"), "anthropic<1")
+    tests = ROOT / "tests"
+    _pytest(session, *map(str, (tests / "tracker", tests / "cli" / "test_tracking.py", tests / "test_wire_sdk.py")))
+
+
+@nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """Run every example in README.md and specs/."""
     _install_wheel(session, *_group("docs"))
@@ -209,10 +217,10 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST, default=False)
 def faults(session: nox.Session) -> None:
-    """Do to the stores all the harm that they are judged by; each run of the tests does a little of it."""
+    """Do to the stores and the tracker all the harm that they are judged by; each run of the tests does a little."""
     _install_wheel(session, *_group("test"))
     session.env["LIFECYCLE_FAULTS"] = "all"
-    _pytest(session, str(ROOT / "tests" / "store" / "faults"))
+    _pytest(session, str(ROOT / "tests" / "store" / "faults"), str(ROOT / "tests" / "tracker" / "test_faults.py"))
 
 
 @nox.session(python=OLDEST, default=False)
