@@ -27,7 +27,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, TypeVar, Unpack, cast, overload
 from urllib.parse import quote
 
 import attrs
@@ -877,16 +877,17 @@ class _Plan:
 
     def _take(self, request: _Request, answer: _Answer) -> Generator[_Step, Any, None]:
         """An answer has come."""
-        match request, answer:
-            # Results may be closed to somebody whom the batch itself is shown.
-            case _, _Failed(for_good=True) if not (isinstance(request, _Fetch) and answer.status == 403):
-                raise TrackerError(answer.problem, answer.status)
-            case _Look(), _Shown():
-                yield from self._take_snapshot(request, answer)
-            case _Look(), _Failed():
-                self._look_again(request.batch_id, answer.problem, self._back_off(request.batch_id, answer))
-            case _Fetch(), _Fetched() | _Failed():
-                self._take_results(request, answer)
+        # Results may be closed to somebody whom the batch itself is shown.
+        closed = isinstance(request, _Fetch) and isinstance(answer, _Failed) and answer.status == 403
+        if isinstance(answer, _Failed) and answer.for_good and not closed:
+            raise TrackerError(answer.problem, answer.status)
+        if isinstance(request, _Fetch):
+            self._take_results(request, answer)
+        elif isinstance(answer, _Shown):
+            yield from self._take_snapshot(request, answer)
+        else:
+            failed = cast(_Failed, answer)  # a look fetches nothing
+            self._look_again(request.batch_id, failed.problem, self._back_off(request.batch_id, failed))
 
     def _take_snapshot(self, look: _Look, shown: _Shown) -> Generator[_Step, Any, None]:
         followed = self._followed[look.batch_id]

@@ -1,6 +1,7 @@
 """What `track` promises, with the official clients before a server in memory."""
 
 import asyncio
+import os
 import random
 import threading
 import traceback
@@ -597,7 +598,15 @@ class TestTrouble:
         world.assert_told(path, ids)
 
     def test_nobody_has_to_listen(self, path: Path) -> None:
-        world = World(around=rewritten(lambda snapshot: snapshot.update(results_url=None)))
+        looks = [0]
+
+        def break_it(snapshot: dict[str, Any]) -> None:
+            looks[0] += 1
+            snapshot["results_url"] = None
+            if looks[0] == 1:
+                snapshot["ended_at"] = snapshot["created_at"]
+
+        world = World(around=rewritten(break_it))
         ids = world.create(1)
         nobody: Any = dict.fromkeys(("on_event", "on_poll", "on_conflict", "on_results"))
         assert world.track(ids, log=path, results=path.parent / "results", **nobody)
@@ -731,6 +740,14 @@ class TestResults:
         assert download.path is not None
         assert download.path.read_bytes() == b""
         assert len(world.faults.looks) == 1 + 3
+
+    def test_elsewhere_than_on_posix_no_folder_is_flushed(
+        self, path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "name", "other")
+        world, ids = self.ended()
+        world.track(ids, kind=kind, log=path, results=path.parent)
+        assert world.downloads[0].path is not None
 
     def test_a_folder_that_cannot_be_written_is_told(self, path: Path, kind: Kind) -> None:
         world, ids = self.ended()

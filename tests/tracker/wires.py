@@ -288,11 +288,11 @@ def _raised(errors: list[Exception]) -> Iterator[bytes]:
 
 def client(api: BatchesAPI, app: App, clock: Clock, **more: Any) -> anthropic.Anthropic:
     """The official client before an application."""
-    http = HTTP.Client(transport=Transport(app, clock))
+    http = HTTP.Client(transport=Transport(app, clock), follow_redirects=True)  # as the SDK's own
     return anthropic.Anthropic(**({"api_key": api.key, "http_client": http} | more))
 
 
 def async_client(api: BatchesAPI, app: App, clock: Clock, **more: Any) -> anthropic.AsyncAnthropic:
     """The official asynchronous client before an application."""
-    http = HTTP.AsyncClient(transport=Transport(app, clock))
+    http = HTTP.AsyncClient(transport=Transport(app, clock), follow_redirects=True)  # as the SDK's own
     return anthropic.AsyncAnthropic(**({"api_key": api.key, "http_client": http} | more))
