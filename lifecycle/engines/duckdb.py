@@ -146,18 +146,20 @@ def _whole(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, 
     held: pa.RecordBatch | None = None  # the last stream so far
     long: str | None = None  # the stream that comes in parts
     for batch in batches:
+        if not batch.num_rows:
+            continue
         rows = batch if held is None else pa.Table.from_batches([held, batch]).combine_chunks().to_batches()[0]
         held = None
         starts = [0, *_changes(rows.column("batch_id"))]
         if long is not None:
-            end = starts[0] if rows.column("batch_id")[0].as_py() != long else [*starts, rows.num_rows][1]
-            if end:
+            if rows.column("batch_id")[0].as_py() == long:
+                end = [*starts, rows.num_rows][1]
                 yield rows.slice(0, end), False
-            if end == rows.num_rows:
-                continue
+                if end == rows.num_rows:
+                    continue
+                rows = rows.slice(end)
+                starts = [start - end for start in starts[1:]]
             long = None
-            rows = rows.slice(end)
-            starts = [start - end for start in starts if start >= end]
         if starts[-1]:
             yield rows.slice(0, starts[-1]), True
         held = rows.slice(starts[-1])
@@ -177,7 +179,7 @@ def _records(
     for batch in batches:
         records = columns.records(batch, names)
         start = 0
-        for stop in [*_changes(batch.column("batch_id")), len(records)] if records else []:
+        for stop in (*_changes(batch.column("batch_id")), len(records)):
             batch_id = records[start].batch_id
             if current is not None and batch_id != current:
                 done.count(reducer)

@@ -430,6 +430,46 @@ class TestMemoryAndDisk:
         assert sorted(told(found)) == sorted(told(expected([NIGHT], lc.HOSTED)))
 
 
+class TestTheScreen:
+    """Which streams the reducer has to see does not depend on where the sorted rows are cut."""
+
+    @pytest.mark.parametrize("rows", [1, 2, 3, 5, 7, 1000])
+    @pytest.mark.parametrize("long", [0, 1, 4, 100])
+    def test_it_is_the_same_report_however_the_rows_are_cut(
+        self, rows: int, long: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lives = [life(name) for name in "abcde"]
+        lives[1].insert(3, attrs.evolve(lives[1][2], event_id="again"))  # L3
+        lives[3].append(attrs.evolve(lives[3][-1], version=7, event_id="more"))  # T1
+        lives[4] = lives[4][:-1]
+        records = [record for one in lives for record in one]
+        [(whole, _)] = columns.of_records(
+            attrs.evolve(record, place=("x", line)) for line, record in enumerate(records, 1)
+        )
+        whole = pa.RecordBatch.from_arrays(
+            [pa.array([0] * whole.num_rows, pa.int32()), *whole.columns],
+            schema=duckdb._SCHEMA,
+        )
+        batches = [whole.slice(start, rows) for start in range(0, whole.num_rows, rows)]
+        batches[1:1] = [whole.slice(0, 0)]
+        monkeypatch.setattr(duckdb, "_LONG", long)
+        done = Audit(Findings(["x"], "log"))
+        found = list(duckdb.judge(batches, ["x"], Reducer(lc.HOSTED), done))
+        assert told(found) == told(lc.audit(records, profile=lc.HOSTED))
+        assert (done.events, done.streams, done.broken) == (len(records), 5, 2)
+        assert done.phases == {phase: {"deleted": 4, "archived": 1}.get(phase, 0) for phase in lc.Phase}
+
+    def test_streams_that_are_plainly_legal_do_not_reach_the_reducer(self) -> None:
+        class Blind(Reducer):
+            def add(self, *arguments: Any) -> Any:
+                raise AssertionError(arguments)
+
+        [(rows, _)] = columns.of_records(attrs.evolve(record, place=("x", 1)) for name in "ab" for record in life(name))
+        done = Audit(Findings(["x"], "log"))
+        assert list(duckdb.judge([rows], ["x"], Blind(lc.HOSTED), done)) == []
+        assert (done.events, done.streams) == (12, 2)
+
+
 class TestFailures:
     def test_a_file_that_breaks_off_stops_it(self, tmp_path: Path) -> None:
         body = gzip.compress(NIGHT.read_bytes())
