@@ -10,9 +10,8 @@ import random
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -27,15 +26,14 @@ from lifecycle import testing as kit
 from lifecycle.fusing import EFFECTS
 from lifecycle.machine import TRANSITIONS
 from lifecycle.replaying import Reducer
-from lifecycle.rules import COUNTS, RULES, Scope, rules_of
+from lifecycle.rules import COUNTS, Scope, rules_of
 from lifecycle.screening import Screen
 from lifecycle.testing.faults import LOG_FAULTS, STREAM_FAULTS
-from tests import fuzz_wire
 from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, records
 
 PROFILES = (lc.LAWS, lc.HOSTED)
-SIZES = (700, 1711, 5000, 1 << 22)
-"""How many bytes are scanned at once: less than two lines, a few, many, all."""
+SIZES = (700, 1 << 22)
+"""How many bytes are scanned at once: less than two lines, or all."""
 
 
 def line(record: lc.Record) -> bytes:
@@ -281,7 +279,7 @@ ODD_IDS = {
 LOGS |= {name: lines(found) for name, found in EVENTS.items()}
 LOGS |= {f"an_id_of_{name}": lines([*life(one), *life(one)[2:4]]) for name, one in ODD_IDS.items()}
 LOGS["ids_that_are_prefixes"] = turns(*[list(map(line, life("a" * size))) for size in (1, 7, 8, 9, 16, 17, 63, 64, 65)])
-LOGS["more_lengths_of_ids_than_are_tried"] = turns(*[list(map(line, life("a" * size)[:2])) for size in range(1, 66)])
+LOGS["more_lengths_of_ids_than_are_tried"] = turns(*[[line(life("a" * size)[0])] for size in range(1, 40)])
 LOGS["blank_lines"] = b"\n\n" + b"\n\n  \n\t\n".join(map(line, life("x"))) + b"\n\n \n"
 LOGS["only_blank_lines"] = b"\n" * 3000
 LOGS["short_lines"] = b"\n".join(b"x" * (number % 30) for number in range(200)) + b"\n" + lines(life("x"))
@@ -332,40 +330,41 @@ class TestHostileLogs:
     @pytest.mark.parametrize("name", LOGS)
     def test_are_reported_so_among_other_streams(self, path: Path, name: str) -> None:
         path.write_bytes(turns(*OTHERS, LOGS[name].splitlines(keepends=True)) + LOGS[name])
-        same(path, sizes=(900, 1 << 22))
+        same(path, sizes=[900], profiles=[lc.HOSTED])
 
 
 class TestKeysThatAreTheSame:
     """By chance or on purpose: batches and URLs are told apart all the same."""
 
-    @pytest.mark.parametrize("value", [0, 7, 2**64 - 1])
-    def test_of_all_batches(self, path: Path, monkeypatch: pytest.MonkeyPatch, value: int) -> None:
+    @pytest.fixture(autouse=True)
+    def _same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(columns, "_mixed", lambda _, word: np.full(len(word), 7, np.uint64))
+
+    def test_of_all_batches(self, path: Path) -> None:
         lives = [list(map(line, life("b" * size))) for size in (8, 1, 16, 9, 64, 63, 8)]
         lives += [list(map(line, life(f"msgbatch_{number}", LIFE[: 1 + number % 6]))) for number in range(30)]
         faulty = [bare(line(one)) for one in life("b" * 17)]
         path.write_bytes(turns(*lives, faulty, list(map(line, life("faulty", (*LIFE, DELETED))))))
-        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.full(len(word), value, np.uint64))
         assert len(same(path)) > 30
 
     @pytest.mark.parametrize("short", ["12345678", "1"])
-    def test_of_an_id_and_of_one_that_it_begins(self, path: Path, monkeypatch: pytest.MonkeyPatch, short: str) -> None:
-        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.zeros(len(word), np.uint64))
+    def test_of_an_id_and_of_one_that_it_begins(self, path: Path, short: str) -> None:
         path.write_bytes(lines(life("1234567890abcdef", LIFE[:3])) + lines(life(short)))
         same(path)
         path.write_bytes(lines(life(short)) + lines(life("1234567890abcdef", LIFE[:3])) + lines(life(short)))
         same(path)
 
-    def test_of_very_many_batches(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(columns, "_mixed", lambda state, word: np.zeros(len(word), np.uint64))
+    def test_of_very_many_batches(self, path: Path) -> None:
         path.write_bytes(b"".join(lines(life(f"{number}", LIFE[:1])) for number in range(1500)))
         assert len(same(path, sizes=[1 << 22], profiles=[lc.LAWS])) == 1499
 
-    def test_of_all_urls(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(columns, "url_key", lambda _: 1)
-        ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
-        streams = [life(f"b{number}", (*LIFE[:3], one, DELETED)) for number, one in enumerate(ended)]
-        path.write_bytes(turns(*[list(map(line, one)) for one in streams]) + lines(streams[0]) + lines(streams[2]))
-        assert len(same(path)) == 7
+
+def test_urls_whose_keys_are_the_same_are_told_apart_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "url_key", lambda _: 1)
+    ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
+    streams = [life(f"b{number}", (*LIFE[:3], one, DELETED)) for number, one in enumerate(ended)]
+    path.write_bytes(turns(*[list(map(line, one)) for one in streams]) + lines(streams[0]) + lines(streams[2]))
+    assert len(same(path)) == 7
 
 
 @pytest.mark.parametrize("count", [1023, 1024, 1025])
@@ -375,13 +374,14 @@ def test_any_number_of_streams_may_be_followed_by_one_that_an_odd_line_begins(pa
     assert same(path, sizes=[1 << 22], profiles=[lc.LAWS]) == ["x"]
 
 
+UUIDS = [attrs.evolve(one, event_id=f"{one.version:08}-0000") for one in life("u")]
+
+
 class TestLogsInAnotherForm:
     """Nothing is gained where most lines are in another form: then the reducer has all of them, from there on."""
 
-    UUIDS = [attrs.evolve(one, event_id=f"{one.version:08}-0000") for one in life("u")]
-
     def test_are_the_reducers_from_the_first_piece_on(self, path: Path) -> None:
-        path.write_bytes(lines([*self.UUIDS, *life("x"), *self.UUIDS, *life("x")]) + b"{}\n" * 300)
+        path.write_bytes(lines([*UUIDS, *life("x"), *UUIDS, *life("x")]) + b"{}\n" * 300)
         assert same(path) == ["u", "x"]
 
     def test_are_the_reducers_from_a_later_piece_on(self, path: Path) -> None:
@@ -390,9 +390,7 @@ class TestLogsInAnotherForm:
         assert same(path, sizes=(2500,)) == ["x", "y", "v", "z"]
 
     def test_may_have_lines_that_are_too_long(self, path: Path) -> None:
-        path.write_bytes(
-            lines(self.UUIDS) + b"x" * 3000 + b"\n" + lines(life("x")) + b"y" * 2000 + b"\n\n" + b"z" * 1000
-        )
+        path.write_bytes(lines(UUIDS) + b"x" * 3000 + b"\n" + lines(life("x")) + b"y" * 2000 + b"\n\n" + b"z" * 1000)
         same(path, max_bytes=900)
 
 
@@ -561,7 +559,7 @@ def hostile(draw: st.DrawFn) -> tuple[bytes, int]:
     return b"".join(texts) + draw(st.sampled_from([b"", b"", b"\n", b"{torn", texts[0][:-1]])), draw(HOW_MUCH)
 
 
-@settings(max_examples=max(20, settings().max_examples // 2))
+@settings(max_examples=settings().max_examples // 8)
 @given(log_of=hostile())
 def test_any_log_has_the_report_of_the_reducer_alone(
     tmp_path_factory: pytest.TempPathFactory, log_of: tuple[bytes, int]
@@ -571,13 +569,14 @@ def test_any_log_has_the_report_of_the_reducer_alone(
     same(path, sizes=[log_of[1]], max_bytes=1500)
 
 
+FAULTS = [
+    *[(kit.broken_streams, profile, rule) for profile in PROFILES for rule in STREAM_RULES[profile]],
+    *[(kit.broken_logs, lc.LAWS, rule) for rule in LOG_FAULTS],
+]
+
+
 class TestLabelledFaults:
     """Each rule that a stream or a log can break is found, alone, among streams that break none."""
-
-    FAULTS = [
-        *[(kit.broken_streams, profile, rule) for profile in PROFILES for rule in STREAM_RULES[profile]],
-        *[(kit.broken_logs, lc.LAWS, rule) for rule in LOG_FAULTS],
-    ]
 
     @pytest.mark.parametrize(
         ("broken", "profile", "rule"), FAULTS, ids=[f"{rule}-{profile.name}" for _, profile, rule in FAULTS]
@@ -588,7 +587,7 @@ class TestLabelledFaults:
         path = tmp_path_factory.getbasetemp() / "faulty.jsonl"
         options = {"profile": profile} if broken is kit.broken_streams else {}
 
-        @settings(max_examples=4)
+        @settings(max_examples=3)
         @given(faulty=broken(rule=rule, **options))
         def found(faulty: Any) -> None:
             given_records, _ = faulty
@@ -602,7 +601,7 @@ class TestLabelledFaults:
         found()
 
 
-# ---------------------------------------------------------------------------------------------- what it takes for granted
+# -------------------------------------------------------------------------------------------- what it takes for granted
 
 
 @pytest.mark.parametrize("profile", PROFILES)
