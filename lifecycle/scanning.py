@@ -71,13 +71,11 @@ def scanned(file: File, max_bytes: int, jobs: int, size: int = PIECE) -> Iterato
     if spans:
         yield from _by_others(file, spans, jobs)
     for piece in file.pieces(max_bytes, size, spans[-1][1] if spans else 0):
-        match piece:
-            case None:
-                yield Single(None)
-            case parts, True:
-                yield Single(b"".join(parts))
-            case parts, _:
-                yield _scanned(Block(*parts))
+        if piece is None:
+            yield Single(None)
+        else:
+            parts, torn = piece
+            yield Single(b"".join(parts)) if torn else _scanned(Block(*parts))
 
 
 def _scanned(block: Block) -> Scanned:
