@@ -44,7 +44,8 @@ def block_of(lines: Iterable[bytes]) -> Block:
 
 def read(line: bytes) -> tuple[Any, ...]:
     """What `wire` reads in a line, as columns hold it."""
-    batch_id, version, event_id, event, _, _ = wire.decode_entry(line, wire.MAX_BYTES)
+    entry: Any = wire.decode_entry(line, wire.MAX_BYTES)
+    batch_id, version, event_id, event, _, _ = entry
     at = next((micros(getattr(event, field)) for field in event.__struct_fields__ if field in TIMES), NULL)
     counts = getattr(event, "request_counts", None)
     numbers = [getattr(event, "request_count", 0), 0, 0, 0, 0]
@@ -387,7 +388,9 @@ class TestContents:
         assert len(set(expected)) == len(expected)
 
     def test_differ_where_anything_does(self) -> None:
-        made = list(EVENTS)
+        made: list[Any] = list(EVENTS)
+        event: Any
+        others: list[Any]
         for event in EVENTS:
             for field in attrs.fields(type(event)):
                 value = getattr(event, field.name)
@@ -395,7 +398,8 @@ class TestContents:
                     case datetime():
                         others = [value + timedelta(microseconds=1), value - 50 * DAY]
                     case lc.RequestCounts():
-                        others = [attrs.evolve(value, **{name: 70}) for name in COUNTS]
+                        counts: Any = value
+                        others = [attrs.evolve(counts, **{name: 70}) for name in COUNTS]
                     case int():
                         others = [value + 1, 0]
                     case _:
@@ -407,7 +411,7 @@ class TestContents:
     def test_cannot_be_foreseen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Or a log could be written in which another event passes for a repeat (rule L4)."""
         done = np.arange(400_000)
-        counts = dict(zip(COUNTS, (500_000 - done, done, *[0 * done] * 3), strict=True))
+        counts: Any = dict(zip(COUNTS, (500_000 - done, done, *[0 * done] * 3), strict=True))
         found = scan(block_of([]))
         found.tag, found.counts = np.full(len(done), TAGS.index("counts_updated")), counts
         found.at = found.expires_at = np.full(len(done), NULL)

@@ -94,7 +94,7 @@ def outcome(
 ) -> tuple[Outcome, list[str]]:
     """What comes of a log, screened or (*size* is None) not; and the streams that the reducer has seen."""
     refused: list[lc.LogError] = []
-    reading = log.read(*paths, on_error=refused.append, max_bytes=max_bytes)
+    reading: Any = log.read(*paths, on_error=refused.append, max_bytes=max_bytes)
     reducer = Reducer(profile, wire.DATA)
     if size is None:
         findings = tuple(reducer.run(reading))
@@ -421,7 +421,8 @@ class TestFiles:
     def test_that_end_early_have_told_what_stands_before(self, path: Path) -> None:
         path.write_bytes(gzip.compress(lines(life("x", (CREATED, DELETED))))[:-4])
         reducer = Reducer(lc.LAWS, wire.DATA)
-        found = Screen(reducer).run(log.read(path), 1, 700)
+        reading: Any = log.read(path)
+        found = Screen(reducer).run(reading, 1, 700)
         assert next(found).rule.id == "T1"
         with pytest.raises(lc.LogError):
             list(found)
@@ -492,7 +493,7 @@ class TestReports:
 
     def test_may_be_given_up_at_any_finding(self, path: Path) -> None:
         reducer = Reducer(lc.LAWS, wire.DATA)
-        found = reducer.run(log.read(path))
+        found: Any = reducer.run(log.read(path))
         next(found)
         found.close()
         reducer.finish()
@@ -501,6 +502,7 @@ class TestReports:
     def test_know_their_totals_at_every_finding(self, path: Path) -> None:
         path.write_bytes(path.read_bytes() * 2 + b"{}\n" * 3)
         reducer = Reducer(lc.LAWS, wire.DATA)
+        totals = reducer.totals()
         for _ in reducer.run(log.read(path)):
             totals = reducer.totals()
             assert sum(totals.phases.values()) <= totals.streams == 4
