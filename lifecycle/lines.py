@@ -174,10 +174,12 @@ class File:
             return []
         cuts = [0]
         for at in range(size, length - size, size):
-            newline = self.span(at, at + max_bytes).find(b"\n")
-            if newline < 0:
+            end = at + max_bytes
+            found = ((start, self.span(start, min(start + CHUNK, end)).find(b"\n")) for start in range(at, end, CHUNK))
+            cut = next((start + newline + 1 for start, newline in found if newline >= 0), None)
+            if cut is None:
                 return []
-            cuts.append(at + newline + 1)
+            cuts.append(cut)
         return list(itertools.pairwise(cuts))
 
     def span(self, start: int, end: int) -> bytes:
@@ -204,7 +206,8 @@ class File:
                     buffered.seek(start)
                 elif buffered.peek(2)[:2] == GZIP:
                     file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
-                while chunk := file.read1(size):
+                read = file.read1 if size <= CHUNK else file.read  # who asks for much has time to wait for it
+                while chunk := read(size):
                     self.bytes_read = _told(buffered)
                     yield chunk
         except _UNREADABLE as error:

@@ -425,7 +425,10 @@ class Reducer:
 
 
 def _long(files: Sequence[File]) -> bool:
-    sizes = [file.size() for file in files]
+    try:
+        sizes = [file.size() for file in files]
+    except LogError:
+        return False  # what can be read before it is read first
     return None not in sizes and sum(size or 0 for size in sizes) >= LONG
 
 
@@ -457,7 +460,10 @@ def _refused(error: LogError) -> Finding:
     return Finding(WIRE, error.reason, None, None, error.path, error.line, None, None, ())
 
 
-def _reducer(records: object, profile: Profile) -> Reducer:
+def _reducer(records: object, profile: Profile, jobs: int) -> Reducer:
+    check_type("jobs", jobs, int)
+    if jobs < 1:
+        raise ValueError(f"jobs: expected 1 or more, got {jobs}")
     if not isinstance(records, Lines):
         if isinstance(records, str | bytes) or not isinstance(records, Iterable):
             raise TypeError(f"records: expected records, got {quoted(records)}; log.read(path) gives those of a file")
@@ -482,10 +488,11 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs
         it was. Contract or advice: the event is applied. The stream goes on in every case.
 
     Raises:
-        TypeError: *records* is no iterable of records, or *profile* is no profile.
+        TypeError: *records* is no iterable of records, *profile* is no profile, or *jobs* is no whole number.
+        ValueError: *jobs* is less than 1.
         LogError: A file cannot be opened or read to its end.
     """
-    return _reducer(records, profile).run(records, jobs)
+    return _reducer(records, profile, jobs).run(records, jobs)
 
 
 def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Report:
@@ -501,10 +508,11 @@ def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS, job
         The batches and the findings.
 
     Raises:
-        TypeError: *records* is no iterable of records, or *profile* is no profile.
+        TypeError: *records* is no iterable of records, *profile* is no profile, or *jobs* is no whole number.
+        ValueError: *jobs* is less than 1.
         LogError: A file cannot be opened or read to its end.
     """
-    reducer = _reducer(records, profile)
+    reducer = _reducer(records, profile, jobs)
     findings = tuple(reducer.run(records, jobs))
     reducer.finish()
     streams = reducer.streams

@@ -289,7 +289,6 @@ def in_order_of_lines(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(findings, key=lambda finding: (finding["line"], finding["rule"]))
 
 
-
 class TestEachLog:
     @each_log
     def test_is_read_as_its_release_read_it(self, path: Path) -> None:

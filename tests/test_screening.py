@@ -640,3 +640,22 @@ def test_an_event_with_several_targets_leaves_the_phase_as_it_is() -> None:
     assert several == {"counts_updated"}
     after = [screening._AFTER[columns.TAGS.index(tag)] == screening._STAYS for tag in columns.TAGS]
     assert {tag for tag, stays in zip(columns.TAGS, after, strict=True) if stays} == several
+
+
+class TestWhoAsks:
+    @pytest.mark.parametrize("ask", [lc.audit, lc.replay])
+    def test_jobs_are_a_whole_number_of_at_least_one(self, ask: Callable[..., Any]) -> None:
+        with pytest.raises(TypeError, match="jobs: expected int, got '2'"):
+            ask([], jobs="2")
+        with pytest.raises(ValueError, match="jobs: expected 1 or more, got 0"):
+            ask([], jobs=0)
+
+    def test_what_stands_before_a_file_that_is_missing_is_read_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(replaying, "LONG", 0)
+        (tmp_path / "a").write_bytes(b"no record\n")
+        findings = lc.audit(log.read(tmp_path / "a", tmp_path / "b"))
+        assert next(findings).line == 1
+        with pytest.raises(lc.LogError):
+            next(findings)

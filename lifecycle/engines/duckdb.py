@@ -162,11 +162,12 @@ def _whole(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, 
             long = None
         if starts[-1]:
             yield rows.slice(0, starts[-1]), True
-        held = rows.slice(starts[-1])
-        if held.num_rows > _LONG:
-            yield held, False
-            long = held.column("batch_id")[0].as_py()
-            held = None
+        rows = rows.slice(starts[-1])
+        if rows.num_rows > _LONG:
+            yield rows, False
+            long = rows.column("batch_id")[0].as_py()
+        else:
+            held = rows
     if held is not None:
         yield held, True
 
