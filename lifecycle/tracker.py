@@ -234,7 +234,8 @@ def track(
             whole.
         LogError: The log cannot be read or written, or what it says of these batches breaks a law; or the folder of
             the results cannot be made. Raised when iteration begins, before anything is asked, where that is possible.
-        StoreError: As for `Store.append` and `Store.head`.
+        StoreError: As for `Store.append` and `Store.head`; and `IllegalEvent`, if *profile* allows what the store's own
+            does not.
     """
     wanted = _ids(ids)
     for name, number in (
@@ -901,6 +902,10 @@ class _Plan:
                 followed.conflicts.add(rules)
                 if self.hooks.conflict is not None:
                     self.hooks.conflict(conflict)
+            return
+        except WireError as error:  # a store cannot hold all that the wire can, such as a NUL in a text
+            failed = _failed(error, self.clock())
+            self._look_again(look.batch_id, failed.problem, self._back_off(look.batch_id, failed))
             return
         followed.failures = 0
         self._look_again(look.batch_id, None, self._interval(look.batch_id, shown.retry_after))

@@ -45,13 +45,13 @@ def mixed(one: str, other: str, seed: int) -> Iterator[str | None]:
 @pytest.mark.parametrize(("one", "other", "kind"), PAIRS)
 def test_two_faults_together_change_nothing(one: str, other: str, kind: Kind, tmp_path: Path) -> None:
     for seed in range(10 if ALL else 1):
-        world = World(mixed(one, other, seed), course=lambda _: Course(timedelta(hours=3 if ALL else 1), live=True))
-        ids = world.create(2)
+        world = World(mixed(one, other, seed), course=lambda _: Course(timedelta(hours=3 if ALL else 0.5), live=True))
+        ids = world.create(2 if ALL else 1)
         path = tmp_path / f"{seed}.jsonl"
         records = world.track(ids, kind=kind, log=path)
         assert {one, other} == set(world.faults.met)
         assert records == list(log.read(path))
-        assert Counter(record.event.tag for record in records)["ended"] == 2
+        assert Counter(record.event.tag for record in records)["ended"] == len(ids)
         world.assert_told(path, ids)
         assert world.conflicts == []
 
@@ -71,16 +71,16 @@ def killed(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_killed_at_its_steps_it_tells_each_event_once(record_property: Callable[[str, object], None]) -> None:
-    done = killed(*([] if ALL else ["--times", "50"]))
+    done = killed(*([] if ALL else ["--times", "35"]))
     assert done.returncode == 0, done.stdout + done.stderr
     tally = dict(part.rsplit(": ", 1) for part in done.stdout.strip().split("; "))
-    assert int(tally["kills"]) >= (200 if ALL else 50)
+    assert int(tally["kills"]) >= (200 if ALL else 35)
     record_property("tried", f"trackers killed: {tally['kills']}")
 
 
 def test_told_before_it_is_written_it_tells_some_events_twice() -> None:
     """The negative control: the same kills, without the order that guards."""
-    done = killed("--late", "--times", "25")
+    done = killed("--late", "--times", "20")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "wrong: told twice: 0" not in done.stdout
     assert "wrong: twice in the log: 0" in done.stdout
@@ -121,7 +121,7 @@ class _Day:
         assert {batch.phase for batch in report.batches.values()} == {lc.Phase.ENDED}
         assert any(batch.request_counts.expired for batch in report.batches.values())
         assert report.events == 2 * len(self.ids)
-        assert 24 * 3600 <= self.clock.seconds < 25.2 * 3600  # the last are asked for once more when they have expired
+        assert 24 * 3600 <= self.clock.seconds < 27 * 3600  # the last are asked for once more when they have expired
         assert all(later - earlier >= 0.999 / rate for earlier, later in pairwise(self.looks))
         assert len(self.objects) >= 3
         assert max(self.objects) - self.objects[0] < 5000  # a thousand batches, but not their polls
@@ -130,7 +130,7 @@ class _Day:
 def test_a_thousand_batches_are_followed_for_a_day(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    day, rate = _Day(1000), 1.0 if ALL else 0.25
+    day, rate = _Day(1000), 1.0 if ALL else 0.15
     plain: Any = SimpleNamespace(messages=SimpleNamespace(batches=SimpleNamespace(retrieve=day.retrieve)))
     path = tmp_path / "a.jsonl"
     options: Any = {"clock": day.clock, "sleep": day.clock.sleep, "rng": random.Random(1), "longest_wait": 900}
