@@ -31,9 +31,11 @@ class Clock:
 class _Selector(selectors.DefaultSelector):
     """Puts the clock forward instead of waiting for a timer."""
 
-    clock: Clock
+    clock: Clock | None
 
     def select(self, timeout: float | None = None) -> Any:
+        if self.clock is None:
+            return super().select(timeout)
         ready = super().select(None if timeout is None else 0)
         if not ready and timeout:
             self.clock.sleep(timeout + 1e-6)  # or else what is less than a microsecond would be waited for for ever
@@ -42,10 +44,14 @@ class _Selector(selectors.DefaultSelector):
 
 class _Loop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Clock) -> None:
-        selector = _Selector()
-        selector.clock = clock
-        super().__init__(selector)
+        self._its_selector = _Selector()
+        self._its_selector.clock = clock
         self._its_clock = clock
+        super().__init__(self._its_selector)
+
+    def be_patient(self) -> None:
+        """Wait from now on: for threads, which have no part in virtual time."""
+        self._its_selector.clock = None
 
     def time(self) -> float:
         return self._its_clock.seconds
@@ -53,5 +59,9 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def run(clock: Clock, work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own, by *clock*."""
-    with asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:
-        return runner.run(work)
+    loop = _Loop(clock)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(work)
+        finally:
+            loop.be_patient()
