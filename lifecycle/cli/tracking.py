@@ -64,7 +64,7 @@ def _client() -> Any:
         return anthropic.Anthropic()
     except Exception as error:  # noqa: BLE001 -- what it says may have the key in it
         name = type(error).__name__
-    raise TrackerError(f"the client cannot be made ({name}); is ANTHROPIC_API_KEY set?")
+    raise TrackerError(f"the client cannot be made ({name}), as without ANTHROPIC_API_KEY")
 
 
 def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, requests_per_second: float) -> int:

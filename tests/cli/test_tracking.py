@@ -164,7 +164,7 @@ class TestWhatIsWrong:
         monkeypatch.setattr("anthropic.Anthropic", lambda: 1 / 0)
         status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
         assert status == 3
-        assert "the client cannot be made (ZeroDivisionError); is ANTHROPIC_API_KEY set?" in err
+        assert "the client cannot be made (ZeroDivisionError), as without ANTHROPIC_API_KEY" in err
         assert KEY not in err
 
     def test_the_client_is_the_official_one_with_the_key_of_the_environment(
