@@ -2,6 +2,7 @@
 
 import importlib
 import random
+import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -455,3 +456,16 @@ def test_an_older_numpy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, columns.__name__)
     with pytest.raises(ImportError, match="NumPy 2"):
         importlib.import_module(columns.__name__)
+
+
+@pytest.mark.parametrize("module", ["isal", "zlib"])
+def test_the_sums_are_the_same_from_whichever_library_is_there(module: str) -> None:
+    code = (
+        "import sys, zlib\n"
+        f"if {module!r} == 'zlib':\n"
+        "    sys.modules['isal'] = None\n"
+        "from lifecycle import columns\n"
+        f"assert columns.crc32.__module__.startswith({module!r}), columns.crc32.__module__\n"
+        "assert columns.Block(b'line' + b'x' * 20 + b'\\n').sums().tolist() == [zlib.crc32(b'line}')]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
