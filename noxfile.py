@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest, tests_sdk and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
+`nox` runs lint, typing, tests, tests_lowest and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
 the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
@@ -24,7 +24,7 @@ nox.needs_version = ">=2025.5.1"  # nox.project.dependency_groups, so that an ol
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = True
-nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "tests_sdk", "docs"]
+nox.options.sessions = ["lint", "typing", "tests", "tests_lowest", "docs"]
 
 ROOT = Path(__file__).resolve().parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -104,8 +104,13 @@ def _install_wheel(session: nox.Session, *more: str) -> None:
         _wheels.extend(folder.glob("*.whl"))
     [wheel] = _wheels
     # By force, for a reused environment holds an older build of the same version.
-    session.install("--force-reinstall", "--no-deps", str(wheel))
-    session.install(f"lifecycle[{','.join(EXTRAS)}] @ {wheel.as_uri()}", *more)
+    _install(session, "--force-reinstall", "--no-deps", str(wheel))
+    _install(session, f"lifecycle[{','.join(EXTRAS)}] @ {wheel.as_uri()}", *more)
+
+
+def _install(session: nox.Session, *arguments: str) -> None:
+    # Most modules of most libraries are never imported: to compile them all would take a minute of each run.
+    session.install("--no-compile", *arguments)
 
 
 def _outside(session: nox.Session, *folders: str) -> Path:
@@ -142,7 +147,7 @@ def _pytest(session: nox.Session, *arguments: str, profile: str = "brief", cover
 @nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
     """Check style, format and the import contracts."""
-    session.install(*_group("lint"))
+    _install(session, *_group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-logo", "--cache-dir", str(Path(session.cache_dir) / "import-linter"))
@@ -151,7 +156,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def typing(session: nox.Session) -> None:
     """Check the types: mypy strictly over everything, pyright as a second opinion on the package."""
-    session.install(*_requirements(), *_group("typing"))
+    _install(session, *_requirements(), *_group("typing"))
     session.run("mypy", "--cache-dir", str(Path(session.cache_dir) / "mypy"))
     session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin) or "python")
 
@@ -180,14 +185,10 @@ def tests_lowest(session: nox.Session) -> None:
         pins.append(f"{requirement.name}=={floor}")
     _install_wheel(session, *pins, *_group("test"))
     _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"))
-
-
-@nox.session(python=OLDEST)
-def tests_sdk(session: nox.Session) -> None:
-    """Test what meets the official SDK with the newest release before 1.0; the other sessions have the current one."""
-    _install_wheel(session, *_group("test"), "anthropic<1")
-    tests = ROOT / "tests"
-    _pytest(session, *map(str, (tests / "tracker", tests / "cli" / "test_tracking.py", tests / "test_wire_sdk.py")))
+    if not session.posargs:  # what meets the official SDK has met the lowest and the current one; now the newest 0.x
+        _install(session, "anthropic<1")
+        tests = ROOT / "tests"
+        _pytest(session, *map(str, (tests / "tracker", tests / "cli" / "test_tracking.py", tests / "test_wire_sdk.py")))
 
 
 @nox.session(python=OLDEST)

@@ -150,7 +150,7 @@ class Block:
         parts: The lines, each with its newline, cut anywhere.
     """
 
-    def __init__(self, *parts: bytes) -> None:
+    def __init__(self, *parts: bytes | memoryview) -> None:
         self.data = b"".join((*parts, _PAD))
         """The lines, and something behind them."""
         self._views: dict[int, Any] = {}
@@ -597,11 +597,18 @@ def _urls(found: Columns, block: Block, rows: Whole, at: Whole) -> Flags:
     """Read a URL or null, and the brace behind it."""
     null = _NULL_URL.stands(block, at)
     fine = null & (at + _NULL_URL.length == block.ends[rows] - 20)
-    for i in np.flatnonzero(~null).tolist():
-        text = block.text(int(at[i]), int(block.ends[rows[i]]) - 20)
+    others = np.flatnonzero(~null)
+    good, keys = [], []
+    for start, end in zip(at[others].tolist(), (block.ends[rows[others]] - 20).tolist(), strict=True):
+        text = block.text(start, end)
+        key = 0
         if _URL.fullmatch(text) is not None:
             url = text[1:-2].decode()
             key = url_key(url)
-            fine[i] = found.urls.setdefault(key, url) == url
-            found.url[rows[i]] = key
+            good.append(found.urls.setdefault(key, url) == url)
+        else:
+            good.append(False)
+        keys.append(key)
+    fine[others] = good
+    found.url[rows[others]] = np.array(keys, np.uint64)
     return cast(Flags, fine)

@@ -38,7 +38,7 @@ whether the last of them is torn: a last line of the file that is within the lim
 """
 
 
-Piece = tuple[list[bytes], bool] | None
+Piece = tuple[list[bytes | memoryview], bool] | None
 """
 Whole lines with their newlines, in bytes that were cut anywhere; and False.  Or one torn line, and True.  Or None: one
 line over the limit.
@@ -132,7 +132,7 @@ class File:
         Raises:
             LogError: As for `blocks`.
         """
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         held = 0  # how much of a line that goes on; over the limit, none of it is in the parts
         for chunk in self._chunks(size, start):
             first = 0
@@ -142,7 +142,7 @@ class File:
                     yield None
                     first = chunk.index(b"\n") + 1
                 if first < end:
-                    yield [*parts, chunk[first:end]], False
+                    yield [*parts, memoryview(chunk)[first:end]], False  # it is large, and will be copied once
                 parts, held = [], 0
             held += len(chunk) - end
             if held <= max_bytes:

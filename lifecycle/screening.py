@@ -358,8 +358,9 @@ class Screen:
         ids = all_ids[first]
         get = self._place.get
         places: Whole = np.array([get(one, -1) for one in key[first].tolist()], np.int64)
-        for group in np.flatnonzero(places < 0).tolist():
-            places[group] = self._begin(int(key[first[group]]), ids[group], int(rows[first[group]]))
+        new = np.flatnonzero(places < 0)
+        if len(new):
+            places[new] = self._begin(key[first[new]].tolist(), ids[new], rows[first[new]].tolist())
         # Ids whose keys are the same by chance, or on purpose, are told apart here; and ids that are not usual.
         other = np.bitwise_or.reduce(all_ids[1:] ^ all_ids[:-1], axis=1) != 0
         words = self._words[places]
@@ -371,15 +372,24 @@ class Screen:
             return self._streams(found)
         return rows, first, places
 
-    def _begin(self, key: int, words: Words, row: int) -> int:
-        """A place for a stream that was not seen before; -1 if its id is not usual."""
-        batch_id = words.tobytes().rstrip(b"\0").decode("latin-1")  # of UTF-8 or not; what is usual is ASCII
-        if not columns.usual_id(batch_id):
-            return -1
-        place = self._place[key] = self._new(batch_id, row)
-        self._words[place, : len(words)] = words
-        self._exact[place] = batch_id in self._reducer.streams
-        return place
+    def _begin(self, keys: list[int], ids: Words, rows: list[int]) -> Whole:
+        """Places for streams that were not seen before; -1 where an id is not usual."""
+        text, size = ids.tobytes(), 8 * ids.shape[1]
+        streams = self._reducer.streams
+        places, exact = [], []
+        for number, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            batch_id = text[number * size : number * size + size].rstrip(b"\0").decode("latin-1")  # the usual is ASCII
+            place = -1
+            if columns.usual_id(batch_id):
+                place = self._place[key] = self._new(batch_id, row)
+                if batch_id in streams:
+                    exact.append(place)
+            places.append(place)
+        found: Whole = np.array(places, np.int64)
+        usual = np.flatnonzero(found >= 0)
+        self._words[found[usual], : ids.shape[1]] = ids[usual]
+        self._exact[exact] = True
+        return found
 
     def _new(self, batch_id: str, row: int) -> int:
         place = len(self._ids)

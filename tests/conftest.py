@@ -17,7 +17,7 @@ pytest_plugins = ["tests.store.postgres"]
 
 # No deadline and no check for slow generation: on a busy machine both fail for reasons outside of the test.
 settings.register_profile(
-    "ci", derandomize=False, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow]
+    "ci", derandomize=False, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=50)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
