@@ -1,11 +1,11 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest and docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`.
+`nox` runs lint, typing, tests, tests_lowest, docs; by name `bench`, `faults`, `fuzz`, `mutants`, `specs`, `thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
-No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is about
-the rules: the newest interpreter tries all (profile `ci` of tests/conftest.py), the others fewer (`brief`), and each
-says what it tried.  HYPOTHESIS_PROFILE asks for one profile everywhere.
+No test function is left out on any interpreter.  How many examples it tries, and how large its batches are, is a matter
+of time: some here (profile `brief` of tests/conftest.py), more by `thorough` (`ci`), and each run says what it tried.
+HYPOTHESIS_PROFILE asks for one profile everywhere.
 The first session that fails ends the run: so what failed is said last (--no-stop-on-first-error goes on).
 Arguments after `--` go on to pytest, to the benchmarks or to the fuzzer: `nox -s tests-3.12 -- -k fold`.
 """
@@ -171,7 +171,6 @@ def tests(session: nox.Session) -> None:
         session,
         f"--ignore={ROOT / 'tests' / 'docs'}",
         str(ROOT / "tests"),
-        profile="ci" if session.python == NEWEST else "brief",
         coverage=session.python == OLDEST and not session.posargs,
     )
 
@@ -222,6 +221,13 @@ def faults(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"))
     session.env["LIFECYCLE_FAULTS"] = "all"
     _pytest(session, str(ROOT / "tests" / "store" / "faults"), str(ROOT / "tests" / "tracker" / "test_faults.py"))
+
+
+@nox.session(python=NEWEST, default=False)
+def thorough(session: nox.Session) -> None:
+    """Test on the newest interpreter with larger batches and more examples."""
+    _install_wheel(session, *_group("test"))
+    _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"), profile="ci")
 
 
 @nox.session(python=OLDEST, default=False)

@@ -1,9 +1,8 @@
 """
 What all tests share: how hard Hypothesis works, and that an installed package is what they test.
 
-The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default), `brief` or `nightly`. `brief` is for
-another interpreter where `ci` runs on one: no less is tested, but fewer examples of it, and the smaller batches of the
-oracle.
+The environment variable HYPOTHESIS_PROFILE chooses a profile: `ci` (the default), `brief` or `nightly`. With `brief`,
+which every run of nox has, no less is tested, but fewer examples of it, and the smaller batches of the oracle.
 """
 
 import os
