@@ -196,7 +196,8 @@ class File:
         except _UNREADABLE as error:
             raise self._refused(error) from error
 
-    def _chunks(self, size: int = CHUNK, start: int = 0) -> Iterator[bytes]:
+    def _chunks(self, size: int = 0, start: int = 0) -> Iterator[bytes]:
+        size = size or CHUNK
         try:
             with contextlib.ExitStack() as stack:
                 raw = _stdin() if self.path == STDIN else stack.enter_context(Path(self.path).open("rb"))
