@@ -3,9 +3,9 @@ The checks of this project.
 
 `nox` runs lint, typing, tests, tests_lowest; by name `bench`, `docs`, `faults`, `fuzz`, `mutants`, `specs`, `thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
-On the oldest and the newest interpreter no test function is left out.  How many examples it tries, and how large its
-batches are, is a matter of time: some here (profile `brief` of tests/conftest.py), more by `thorough` (`ci`), and each
-run says what it tried.
+On the oldest interpreter no test function is left out, on the others those of `OURS`.  How many examples each tries,
+and how large its batches are, is a matter of time: some here (profile `brief` of tests/conftest.py), more by
+`thorough` (`ci`), and each run says what it tried.
 HYPOTHESIS_PROFILE asks for one profile everywhere.
 The first session that fails ends the run: so what failed is said last (--no-stop-on-first-error goes on).
 Arguments after `--` go on to pytest, to the benchmarks or to the fuzzer: `nox -s tests-3.12 -- -k fold`.
@@ -92,6 +92,14 @@ def _group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
+# Tests of our rules and protocols, which no interpreter and no library of others changes: run on the oldest.
+OURS = ("docs", "specs", "store/faults", "test_mutation.py", "test_oracle.py", "tracker/test_faults.py")
+
+
+def _but(*names: str) -> list[str]:
+    return [f"--ignore={ROOT / 'tests' / name}" for name in names]
+
+
 _wheels: list[Path] = []
 """The wheel, once a session of this run has built it."""
 
@@ -170,7 +178,7 @@ def tests(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"))
     _pytest(
         session,
-        f"--ignore={ROOT / 'tests' / 'docs'}",
+        *_but("docs", *(() if session.python == OLDEST or session.posargs else OURS)),
         str(ROOT / "tests"),
         coverage=session.python == OLDEST and not session.posargs,
     )
@@ -186,9 +194,7 @@ def tests_lowest(session: nox.Session) -> None:
         [floor] = [clause.version for clause in requirement.specifier if clause.operator == ">="]
         pins.append(f"{requirement.name}=={floor}")
     _install_wheel(session, *pins, *_group("test"))
-    # What is left out is about our rules and protocols, not about what others' libraries have.
-    left_out = ("docs", "specs", "store/faults", "test_mutation.py", "test_oracle.py", "tracker/test_faults.py")
-    _pytest(session, *(f"--ignore={ROOT / 'tests' / name}" for name in left_out), str(ROOT / "tests"))
+    _pytest(session, *_but(*OURS), str(ROOT / "tests"))
     if not session.posargs:  # what meets the official SDK has met the lowest and the current one; now the newest 0.x
         _install(session, "anthropic<1")
         tests = ROOT / "tests"
@@ -232,7 +238,7 @@ def faults(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Test on the newest interpreter with larger batches and more examples."""
     _install_wheel(session, *_group("test"))
-    _pytest(session, f"--ignore={ROOT / 'tests' / 'docs'}", str(ROOT / "tests"), profile="ci")
+    _pytest(session, *_but("docs"), str(ROOT / "tests"), profile="ci")
 
 
 @nox.session(python=OLDEST, default=False)
