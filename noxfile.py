@@ -196,7 +196,7 @@ def tests_lowest(session: nox.Session) -> None:
     _install_wheel(session, *pins, *_group("test"))
     _pytest(session, *_but(*OURS), str(ROOT / "tests"))
     if not session.posargs:  # what meets the official SDK has met the lowest and the current one; now the newest 0.x
-        _install(session, "anthropic<1")
+        _install(session, "--upgrade", "anthropic<1")
         tests = ROOT / "tests"
         _pytest(session, *map(str, (tests / "tracker", tests / "cli" / "test_tracking.py", tests / "test_wire_sdk.py")))
 
