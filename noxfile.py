@@ -3,7 +3,7 @@ The checks of this project.
 
 `nox` runs lint, typing, tests, tests_lowest; by name `bench`, `docs`, `faults`, `fuzz`, `mutants`, `specs`, `thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
-On the oldest interpreter no test function is left out, on the others those of `OURS`.  How many examples each tries,
+On the oldest interpreter no test function is left out, on the others those of `OURS` (and `KIT`).  How many each tries,
 and how large its batches are, is a matter of time: some here (profile `brief` of tests/conftest.py), more by
 `thorough` (`ci`), and each run says what it tried.
 HYPOTHESIS_PROFILE asks for one profile everywhere.
@@ -94,6 +94,8 @@ def _group(*names: str) -> tuple[str, ...]:
 
 # Tests of our rules and protocols, which no interpreter and no library of others changes: run on the oldest.
 OURS = ("docs", "specs", "store/faults", "test_mutation.py", "test_oracle.py", "tracker/test_faults.py")
+# Tests of the kit for tests: run on the oldest with today's Hypothesis, and with the lowest.
+KIT = "testing"
 
 
 def _but(*names: str) -> list[str]:
@@ -178,7 +180,7 @@ def tests(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"))
     _pytest(
         session,
-        *_but("docs", *(() if session.python == OLDEST or session.posargs else OURS)),
+        *_but("docs", *(() if session.python == OLDEST or session.posargs else (*OURS, KIT))),
         str(ROOT / "tests"),
         coverage=session.python == OLDEST and not session.posargs,
     )
