@@ -27,23 +27,10 @@ from pathlib import Path
 
 # Each script below runs by itself: ``python -c SCRIPT PATH``.
 DECODE = """
-import gc, sys, time
-from typing import Any
-import msgspec
-class Line(msgspec.Struct):
-    subject: str
-    type: str
-    sequence: str
-    time: str
-    data: dict[str, Any]
-decode = msgspec.json.Decoder(Line).decode
-gc.disable()
-with open(sys.argv[1], "rb") as file:
-    lines = file.read().splitlines()
-start = time.process_time()
-for line in lines:
-    decode(line)
-print(time.process_time() - start)
+import sys
+from pathlib import Path
+from benchmarks.logs import decode_only
+print(decode_only(Path(sys.argv[1])))
 """
 
 SQL = """

@@ -109,7 +109,7 @@ def content_of(event: Any) -> int:
 
 def micros(time: datetime) -> int:
     """Microseconds since 1970."""
-    since = time - _EPOCH
+    since = time - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
@@ -118,7 +118,8 @@ def url_key(url: str) -> int:
     return int.from_bytes(blake2b(url.encode(), digest_size=8).digest(), "little") or 1
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""From when on columns count."""
 _TIMES = ("created_at", "cancel_initiated_at", "ended_at", "archived_at", "deleted_at")
 
 

@@ -31,11 +31,11 @@ from lifecycle.events import (
 )
 from lifecycle.folding import check_type
 from lifecycle.fusing import State, Steps, newly_broken, steps
-from lifecycle.lines import File
 from lifecycle.machine import TRANSITIONS, allowed
 from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
 if TYPE_CHECKING:
+    from lifecycle.lines import File
     from lifecycle.screening import Screen
 
 LONG = 1 << 25
@@ -168,7 +168,7 @@ class Lines(Protocol):
     """Records as lines that are not decoded yet, such as what `lifecycle.log.read` gives."""
 
     @property
-    def files(self) -> Sequence[File]:
+    def files(self) -> "Sequence[File]":
         """What is read, one after the other."""
         ...
 
@@ -424,7 +424,7 @@ class Reducer:
         return Totals(self.events, streams, len(self.broken), phases)
 
 
-def _long(files: Sequence[File]) -> bool:
+def _long(files: "Sequence[File]") -> bool:
     try:
         sizes = [file.size() for file in files]
     except LogError:

@@ -24,7 +24,7 @@ try:
     import pyarrow as pa
     from pyarrow import compute
 
-    from lifecycle.columns import LARGEST, NULL, Facts
+    from lifecycle.columns import EPOCH, LARGEST, NULL, Facts
 except ImportError as error:
     raise ImportError(MISSING) from error
 
@@ -91,10 +91,9 @@ The columns of a log on its way: all values are those of records; no rule has be
 _TAGS = pa.array([cls.tag for cls in EVENTS], pa.string())
 _LARGE_TAGS = _TAGS.cast(pa.large_string())
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 # Which fields an event must and may have; the last row stands for whatever is no event.
 _MUST = np.array(
@@ -327,7 +326,7 @@ def _values(batch: pa.RecordBatch, name: str, type_: Any) -> list[Any]:
         return [new_counts(*numbers, {}) for numbers in zip(*counts, strict=True)]
     values: list[Any] = batch.column(name).to_pylist()
     if type_ is datetime:
-        return [_EPOCH + timedelta(microseconds=value) for value in values]
+        return [EPOCH + timedelta(microseconds=value) for value in values]
     return values
 
 
