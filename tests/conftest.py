@@ -7,10 +7,13 @@ which every run of nox has, no less is tested, but fewer examples of it, and the
 
 import os
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.measuring import MEASURED
 
 pytest_plugins = ["tests.store.postgres"]
 
@@ -34,6 +37,27 @@ def pytest_configure() -> None:
     """In the sessions of nox, refuse to test anything but the installed package."""
     if "LIFECYCLE_TESTS_INSTALLED" in os.environ and _origin().parent != Path(sysconfig.get_path("purelib")):
         raise pytest.UsageError(f"`lifecycle` was imported from {_origin()}, not from the installed wheel")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_are_not_measured() -> Iterator[None]:
+    """
+    Keep coverage out of the processes that tests start, but for those that get `MEASURED`.
+
+    What a test can do in its own process is measured there.  A child that is killed while it writes what was measured
+    leaves half a file, and to load coverage takes as long as most commands do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in MEASURED:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def children_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let coverage into the processes that a test starts, where only a process of its own reaches a line."""
+    for name, value in MEASURED.items():
+        monkeypatch.setenv(name, value)
 
 
 def pytest_report_header() -> list[str]:

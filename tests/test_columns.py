@@ -458,6 +458,7 @@ def test_an_older_numpy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module(columns.__name__)
 
 
+@pytest.mark.usefixtures("children_are_measured")
 @pytest.mark.parametrize("module", ["isal", "zlib"])
 def test_the_sums_are_the_same_from_whichever_library_is_there(module: str) -> None:
     code = (

@@ -694,6 +694,7 @@ class TestAppending:
         for name in "abc":
             assert [record.version for record in found if record.batch_id == name] == list(range(1, 31))
 
+    @pytest.mark.usefixtures("children_are_measured")
     def test_works_without_flock_where_the_caller_sees_to_it(self, path: Path) -> None:
         path.write_bytes(WHOLE)
         script = """if True:

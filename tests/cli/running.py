@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from lifecycle import __main__ as program
+from tests.measuring import MEASURED
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -112,7 +113,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             cwd=cwd,
-            env=environment(),
+            env=environment(**MEASURED),  # what only a terminal is shown
             preexec_fn=interruptible,
         )
         os.close(theirs)

@@ -331,6 +331,7 @@ class TestOutputThatCannotBeWritten:
         assert done.returncode == 1
         assert done.stdout.decode() == lifecycle("replay", NIGHT)[1]
 
+    @pytest.mark.usefixtures("children_are_measured")
     @pytest.mark.parametrize(
         ("arguments", "status"),
         [
@@ -390,6 +391,7 @@ class TestInterruption:
 
 
 class TestTheExtra:
+    @pytest.mark.usefixtures("children_are_measured")
     @pytest.mark.parametrize("missing", ["cyclopts", "rich"])
     def test_without_it_one_sentence_says_what_to_install(self, missing: str) -> None:
         code = f"import sys; sys.modules[{missing!r}] = None; from lifecycle.__main__ import main; sys.exit(main())"
@@ -470,6 +472,7 @@ class TestTheProcess:
         monkeypatch.setattr(sys, "stdout", None)
         assert app.run(["--help"]) == 0
 
+    @pytest.mark.usefixtures("children_are_measured")
     def test_the_module_runs_as_a_program(self) -> None:
         assert started("machine") == (0, (GOLDEN / "machine.txt").read_text(), "")
 

@@ -204,6 +204,7 @@ class TestUsage:
 
 
 class TestTheExtra:
+    @pytest.mark.usefixtures("children_are_measured")
     @pytest.mark.parametrize(
         "arguments", [["convert", "night.jsonl", "out.parquet"], ["audit", "night.jsonl", "--engine", "duckdb"]]
     )

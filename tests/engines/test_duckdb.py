@@ -516,6 +516,7 @@ class TestFailures:
 
 
 class TestTheExtra:
+    @pytest.mark.usefixtures("children_are_measured")
     @pytest.mark.parametrize(
         ("module", "missing"),
         [

@@ -152,6 +152,7 @@ def everything_said(error: BaseException) -> str:
 
 
 class TestExtras:
+    @pytest.mark.usefixtures("children_are_measured")
     def test_without_sqlalchemy_it_is_said_what_to_install(self) -> None:
         program = "import sys; sys.modules['sqlalchemy'] = None; import lifecycle.store.sql"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -78,6 +78,7 @@ class TestTheThreshold:
     def test_a_run_that_failed_anyway_keeps_its_status(self, run: Run) -> None:
         assert run("--lifecycle-coverage=90", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
+    @pytest.mark.usefixtures("children_are_measured")
     def test_the_workers_of_xdist_are_added_up(self, run: Run) -> None:
         result = run("--lifecycle-coverage=84", "-p", "xdist.plugin", "-n", "2", "--dist", "load")
         assert result.ret == pytest.ExitCode.OK
