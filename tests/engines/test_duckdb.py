@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -470,33 +471,40 @@ class TestTheScreen:
         assert (done.events, done.streams) == (12, 2)
 
 
-class TestFailures:
-    def test_a_file_that_breaks_off_stops_it(self, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2])  # 1: this one; else who reads may be one of DuckDB's, which no tracer sees
+class TestReadingThatFails:
+    def test_a_file_that_breaks_off_stops_it(self, tmp_path: Path, threads: int) -> None:
         body = gzip.compress(NIGHT.read_bytes())
         path = tmp_path / "log.jsonl.gz"
         path.write_bytes(body[: len(body) // 2])
         with pytest.raises(lc.LogError) as caught:
-            duckdb.audit([NIGHT, path])
+            duckdb.audit([NIGHT, path], threads=threads)
         assert (caught.value.path, caught.value.line) == (str(path), None)
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(lc.LogError) as caught:
-            duckdb.audit([NIGHT, tmp_path / "none"])
-        assert caught.value.path == str(tmp_path / "none")
-
-    def test_what_else_goes_wrong_while_reading_comes_as_it_is(self) -> None:
+    def test_what_else_goes_wrong_while_reading_comes_as_it_is(self, threads: int) -> None:
         class OddError(Exception):
             pass
 
+        readers: list[int] = []
+
         def blocks() -> Iterator[columns.Block]:
+            readers.append(threading.get_ident())
             yield next(long_blocks())
             raise OddError
 
         batches = duckdb.in_order(
-            [duckdb.Source("odd", blocks)], order="log", memory_limit=None, threads=None, refuse=lambda _: None
+            [duckdb.Source("odd", blocks)], order="log", memory_limit=None, threads=threads, refuse=lambda _: None
         )
         with pytest.raises(OddError):
             next(batches)
+        assert threads > 1 or readers == [threading.get_ident()]
+
+
+class TestFailures:
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(lc.LogError) as caught:
+            duckdb.audit([NIGHT, tmp_path / "none"])
+        assert caught.value.path == str(tmp_path / "none")
 
     def test_what_duckdb_says_is_told_in_a_line(self) -> None:
         assert duckdb._told(Error("odd\nand long"), {}).reason == "DuckDB cannot sort the log (odd)"
