@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
@@ -219,7 +219,7 @@ def test_a_hypothesis_that_registers_no_types_raises_nothing(monkeypatch: pytest
 def test_builds_cannot_work() -> None:
     """As the documentation says: it takes each field on its own, and Hypothesis cannot tell what a field takes."""
 
-    @simplest
+    @settings(simplest, phases=[Phase.generate])  # the simplest of them is not wanted, and takes long to find
     @given(st.builds(lc.MessageBatch))
     def build(batch: lc.MessageBatch) -> None:
         raise AssertionError(f"{batch} was built")
