@@ -11,6 +11,7 @@ Nothing here knows a rule.
 import os
 import re
 from array import array
+from binascii import hexlify
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -28,6 +29,7 @@ from lifecycle.rules import COUNTS
 Words = NDArray[np.uint64]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Bytes = NDArray[np.void]
 
 try:
     from isal.isal_zlib import crc32  # in a third of the time
@@ -47,6 +49,9 @@ TAGS = tuple(cls.tag for cls in EVENTS)
 """A tag in a column is its place here."""
 
 _PAD = b"\0" * 1024
+# glibc gives each large array back to the system as soon as it is dropped, and gets the next one page by page, until
+# one of up to 32 MiB has been dropped: from then on it keeps what is no larger.
+np.empty((32 << 20) - 16384, np.uint8)
 _GUESSES = 32  # how many lengths of ids are tried in one block
 
 
@@ -170,14 +175,18 @@ class Block:
         """What stands from one place to another."""
         return self.data[start:end]
 
+    def bytes(self, at: Whole, length: int) -> Bytes:
+        """So many bytes from each of these places on, each place's as one thing."""
+        view = self._views.get(length)
+        if view is None:  # one thing of that length at every place, overlapping
+            size = len(self.data) - length + 1
+            view = self._views[length] = np.ndarray((size,), f"V{length}", self.data, strides=(1,))
+        return cast(Bytes, view[at])
+
     def words(self, at: Whole, length: int) -> Words:
         """So many bytes and up to seven more, from each of these places on: a row of words for each."""
         count = (length + 7) // 8
-        view = self._views.get(count)
-        if view is None:  # one thing of that many words at every place, overlapping
-            size = len(self.data) - 8 * count + 1
-            view = self._views[count] = np.ndarray((size,), f"V{8 * count}", self.data, strides=(1,))
-        return cast(Words, view[at].view("<u8").reshape(len(at), count))
+        return self.bytes(at, 8 * count).view("<u8").reshape(len(at), count)
 
     def word(self, at: Whole) -> Words:
         """The eight bytes at each of these places."""
@@ -185,6 +194,10 @@ class Block:
         if view is None:
             view = self._views[0] = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
         return cast(Words, view[at])
+
+    def byte(self, at: Whole) -> NDArray[np.uint8]:
+        """The byte at each of these places."""
+        return np.frombuffer(self.data, np.uint8)[at]
 
     def sums(self) -> NDArray[np.uint32]:
         """The `crc32` of each line that its end is about: of all before its last 20 characters, and a brace."""
@@ -216,40 +229,76 @@ _CRC = _crc_table()
 
 
 class _Text:
-    """Characters that must stand somewhere, with gaps where anything may; and the places of the gaps."""
+    """Characters that must stand somewhere, with gaps where anything may."""
 
     def __init__(self) -> None:
-        self.text, self.mask = b"", b""
-        self.gaps: dict[str, int] = {}
+        self.text = ""
+        self.gaps: dict[str, tuple[int, int]] = {}
+        """Where each begins, and how long it is."""
 
     def add(self, text: str) -> None:
-        self.text += text.encode()
-        self.mask += b"\xff" * len(text)
+        """Go on with characters that must stand."""
+        self.text += text
 
     def gap(self, name: str, length: int) -> None:
-        self.gaps[name] = len(self.text)
-        self.text += bytes(length)
-        self.mask += bytes(length)
+        """Go on with a gap."""
+        self.gaps[name] = len(self.text), length
+        self.text += " " * length
 
     def done(self) -> "_Text":
-        size = (len(self.text) + 7) // 8 * 8
+        """No more comes."""
         self.length = len(self.text)
-        self.words = np.frombuffer(self.text.ljust(size, b"\0"), "<u8")
-        self.masks = np.frombuffer(self.mask.ljust(size, b"\0"), "<u8")
+        spans = dict(self.gaps)
+        if self.length % 8:
+            spans["behind"] = self.length, -self.length % 8
+        self._dtype = np.dtype(
+            {
+                "names": list(spans),
+                "formats": [f"V{length}" for _, length in spans.values()],
+                "offsets": [start for start, _ in spans.values()],
+                "itemsize": (self.length + 7) // 8 * 8,
+            }
+        )
+        self._usual = np.frombuffer(self.text.encode().ljust(self._dtype.itemsize), f"V{self._dtype.itemsize}")
         return self
+
+    def read(self, block: Block, at: Whole, **given: Bytes) -> tuple[Bytes, Flags]:
+        """
+        What stands at these places.
+
+        Args:
+            block: Where they are.
+            at: The places.
+            given: What must stand in gaps, where it is known; a value for each place, or the name of another gap.
+
+        Returns:
+            The gaps, by name; and where all that must stand does.
+        """
+        found = block.bytes(at, self._dtype.itemsize).view(self._dtype)
+        # What must stand is compared as one piece, of all places: faster by far than place by place.
+        must = np.repeat(self._usual, len(at)).view(self._dtype)
+        for name in self._dtype.names or ():
+            value = given.get(name)
+            must[name] = found[name if value is None else value] if value is None or isinstance(value, str) else value
+        here, there = found.view("<u8"), must.view("<u8")
+        if np.array_equal(here, there):
+            return found, np.ones(len(at), np.bool_)
+        return found, np.bitwise_or.reduce((here ^ there).reshape(len(at), -1), axis=1) == 0
 
     def stands(self, block: Block, at: Whole) -> Flags:
         """Where, of these places, it stands."""
-        found = block.words(at, self.length)
-        found ^= self.words
-        found &= self.masks
-        return cast(Flags, np.bitwise_or.reduce(found, axis=1) == 0)
+        return self.read(block, at)[1]
 
 
 def _text(text: str) -> _Text:
     made = _Text()
     made.add(text)
     return made.done()
+
+
+def _words(things: Bytes) -> Words:
+    """Things of some words each: a row for each."""
+    return np.ascontiguousarray(things).view("<u8").reshape(len(things), -1)
 
 
 _ZEROS = np.uint64(0x3030303030303030)
@@ -277,17 +326,6 @@ def _number(word: Words) -> tuple[Words, Whole, Flags]:
     fine = (stop != 0) & (bits != 0) & ((bits == 8) | ((values & np.uint64(0xFF)) != 0))
     # Eight digits, with zeros in front: a shift by 64 is none at all, so it is made in two.
     return (values << (np.uint64(56) - bits)) << np.uint64(8), (bits >> np.uint8(3)).astype(np.int64), fine
-
-
-_HEX = np.full(256, 0xFF, np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
-
-
-def _crc_said(tail: Words) -> tuple[NDArray[np.uint32], Flags]:
-    """What the ends of lines (24 bytes, from the comma on) say of their crc32, and whether they say anything."""
-    digits = _HEX[tail.view(np.uint8).reshape(len(tail), 24)[:, 10:18]]
-    said = np.ascontiguousarray(digits[:, ::2] << np.uint8(4) | digits[:, 1::2]).view(">u4").reshape(len(tail))
-    return said.astype(np.uint32), cast(Flags, (digits < 16).all(axis=1))
 
 
 def _word(text: bytes) -> np.uint64:
@@ -392,6 +430,7 @@ class _Shape:
         text.add('","datacontenttype":"application/json","data":{')
         self.tag_word = np.uint64(int.from_bytes(f'{cls.tag}{after}","'.encode()[:8], "little"))
         self.times: list[str] = []
+        self.same = {"source": "subject"}  # L2 is for the reducer to find
         self.rest: list[str | _Text] = []
         """What follows the first gap whose length is not known: the names of numbers, and what stands between."""
         self.url = False
@@ -411,6 +450,7 @@ class _Shape:
                 self.times.append(field.name)
                 self._add('"')
             elif field.name == "id":
+                self.same["named"] = "subject"
                 self._add(f'{key}"')
                 self.text.gap("named", size)
                 self._add('"')
@@ -428,7 +468,7 @@ class _Shape:
         if len(self.rest) > 2 and not self.url:
             self.zeros = _Text()
             for made in self.rest[1:]:
-                self.zeros.add(made.text.decode() if isinstance(made, _Text) else "0")
+                self.zeros.add(made.text if isinstance(made, _Text) else "0")
             self.zeros.done()
 
     def _add(self, text: str) -> None:
@@ -481,7 +521,7 @@ def scan(block: Block) -> Columns:
         at = block.starts[left]
         version, digits, fits = _number(block.word(at + start.length))
         at += digits + start.length
-        fits &= (block.word(at) == _AFTER_ID) & start.stands(block, block.starts[left])
+        fits &= (block.word(at) == _AFTER_ID) & (block.byte(at - digits - 1) == ord("/"))
         found.version[left] = _eight_digits(version)
         tags = block.word(at + _shape(size, 0).tag_at)
         for tag in range(len(TAGS)):
@@ -498,41 +538,29 @@ def scan(block: Block) -> Columns:
 
 def _whole(block: Block) -> Flags:
     """Which lines end as they should, with the right crc32."""
-    ends = np.maximum(block.ends, len(_TAIL.text))
-    fine = (block.ends - block.starts >= len(_TAIL.text)) & _TAIL.stands(block, ends - 20)
-    said, is_number = _crc_said(block.words(ends - 20, 24))
-    return cast(Flags, fine & is_number & (block.sums() == said))
+    tail, fine = _TAIL.read(block, np.maximum(block.ends, len(_TAIL.text)) - 20)
+    said = np.frombuffer(hexlify(block.sums().astype(">u4").tobytes()), "V8")
+    return cast(Flags, fine & (tail["said"] == said) & (block.ends - block.starts >= len(_TAIL.text)))
 
 
 def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, at: Whole, version: Words) -> None:
     """Read what follows the version in lines that say that they are of one event."""
-    gaps = shape.text.gaps
-    fine = shape.text.stands(block, at)
+    text, fine = shape.text.read(block, at, **shape.same)
+    fine &= _start(size).read(block, block.starts[rows], id=text["subject"])[1]
+    ids = block.words(at + shape.text.gaps["subject"][0], size)
     last = _ALL >> np.uint64(-size % 8 * 8)
-    last_byte = last & ~(last >> np.uint64(8))
-
-    def batch_id(gap: str) -> Words:
-        words = block.words(at + gaps[gap], size)
-        words[:, -1] &= last
-        return words
-
-    ids = batch_id("subject")
-    start = block.words(block.starts[rows] + 27, size)
-    start[:, -1] &= last
-    fine &= _same(ids, start) & _same(ids, batch_id("source"))
-    fine &= ids[:, -1] & last_byte != 0  # with a NUL at its end it would be taken for a shorter one
+    ids[:, -1] &= last
+    fine &= ids[:, -1] & last & ~(last >> np.uint64(8)) != 0  # with a NUL at its end it would be taken for a shorter one
     if ids.shape[1] > found.ids.shape[1]:
         found.ids = np.concatenate(
             (found.ids, np.zeros((len(found.ids), ids.shape[1] - found.ids.shape[1]), np.uint64)), axis=1
         )
     found.ids[rows, : ids.shape[1]] = ids
     found.key[rows] = _key(ids)
-    if "named" in gaps:
-        fine &= _same(ids, batch_id("named"))  # L2 is for the reducer to find
-    fine &= block.word(at + gaps["sequence"]) ^ _ZEROS == version
-    fine &= _times(block.words(at + gaps["time"], 32), values=False)[1]
+    fine &= _words(text["sequence"])[:, 0] ^ _ZEROS == version
+    fine &= _times(_words(text["time"]), values=False)[1]
     for name in shape.times:
-        values, good = _times(block.words(at + gaps[name], 32))
+        values, good = _times(_words(text[name]))
         fine &= good
         (found.expires_at if name == "expires_at" else found.at)[rows] = values
     end = at + shape.text.length
@@ -543,10 +571,6 @@ def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, a
     else:
         fine &= end == block.ends[rows] - 20
     found.plain[rows] = fine
-
-
-def _same(some: Words, others: Words) -> Flags:
-    return cast(Flags, np.bitwise_or.reduce(some ^ others, axis=1) == 0)
 
 
 def key_of(batch_id: bytes) -> int:

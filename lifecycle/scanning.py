@@ -22,7 +22,7 @@ import attrs
 from lifecycle.columns import Block, Columns, Whole, scan
 from lifecycle.lines import File
 
-PIECE = 1 << 22
+PIECE = 1 << 23
 """How many bytes are scanned at once; a block of columns."""
 
 

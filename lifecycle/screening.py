@@ -349,12 +349,11 @@ class Screen:
     def _streams(self, found: Columns) -> tuple[Whole, Whole, Whole]:
         """Sort the rows by stream: the rows, where each stream begins among them, and its place here."""
         rows = np.flatnonzero(found.plain)
-        rows = rows[np.argsort(found.key[rows], kind="stable")]
-        key = found.key[rows]
+        rows = rows[_together(found.key[rows])]
+        key, all_ids = found.key[rows], found.ids[rows]
         change = np.ones(len(rows), np.bool_)
         change[1:] = key[1:] != key[:-1]
         first = np.flatnonzero(change)
-        all_ids = found.ids[rows]
         ids = all_ids[first]
         get = self._place.get
         places: Whole = np.array([get(one, -1) for one in key[first].tolist()], np.int64)
@@ -362,13 +361,12 @@ class Screen:
         if len(new):
             places[new] = self._begin(key[first[new]].tolist(), ids[new], rows[first[new]].tolist())
         # Ids whose keys are the same by chance, or on purpose, are told apart here; and ids that are not usual.
-        other = np.bitwise_or.reduce(all_ids[1:] ^ all_ids[:-1], axis=1) != 0
         words = self._words[places]
         words[:, : ids.shape[1]] ^= ids
         unknown = (places < 0) | words.any(axis=1)
-        if (other & ~change[1:]).any() or unknown.any():
-            stream = np.cumsum(change) - 1
-            found.plain[rows[unknown[stream] | (all_ids ^ ids[stream]).any(axis=1)]] = False
+        stream = np.cumsum(change) - 1
+        if unknown.any() or not np.array_equal(all_ids, ids[stream]):
+            found.plain[rows[unknown[stream] | (all_ids != ids[stream]).any(axis=1)]] = False
             return self._streams(found)
         return rows, first, places
 
@@ -481,6 +479,19 @@ class Screen:
             begun.setdefault(batch_id, line)
         for batch_id in sorted(begun, key=begun.__getitem__):
             streams[batch_id] = streams.pop(batch_id)
+
+
+def _together(keys: Words) -> Whole:
+    """Where the keys stand, so that equal ones come together, in their order."""
+    row = np.uint64((1 << len(keys).bit_length()) - 1)
+    # The key's upper bits and the row as one number: numbers are sorted much faster than places.
+    mixed = (keys & ~row) | np.arange(len(keys), dtype=np.uint64)
+    mixed.sort()
+    order = (mixed & row).view(np.int64)
+    upper, found = mixed & ~row, keys[order]
+    if ((upper[1:] == upper[:-1]) & (found[1:] != found[:-1])).any():
+        return np.argsort(keys, kind="stable")
+    return order
 
 
 class _Screened:
