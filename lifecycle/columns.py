@@ -148,32 +148,18 @@ def _mixed(state: Words, word: Words) -> Words:
 # ------------------------------------------------------------------------------------------------------------- bytes
 
 
-class Block:
+class Buffer:
     """
-    Whole lines of a file, as bytes.
+    Bytes, of which something is read at many places at once.
 
     Args:
-        parts: The lines, each with its newline, cut anywhere.
+        parts: They, cut anywhere.
     """
 
     def __init__(self, *parts: bytes | memoryview) -> None:
         self.data = b"".join((*parts, _PAD))
-        """The lines, and something behind them."""
+        """They, and something behind them."""
         self._views: dict[int, Any] = {}
-        self.ends = _newlines(self.data)
-        """Where the newline of each line stands."""
-        self.starts: Whole = np.empty_like(self.ends)
-        """Where each line begins."""
-        self.starts[:1] = 0
-        self.starts[1:] = self.ends[:-1] + 1
-
-    def line(self, row: int) -> bytes:
-        """One line, without its newline."""
-        return self.text(self.starts[row], self.ends[row])
-
-    def text(self, start: int, end: int) -> bytes:
-        """What stands from one place to another."""
-        return self.data[start:end]
 
     def bytes(self, at: Whole, length: int) -> Bytes:
         """So many bytes from each of these places on, each place's as one thing."""
@@ -198,6 +184,32 @@ class Block:
     def byte(self, at: Whole) -> NDArray[np.uint8]:
         """The byte at each of these places."""
         return np.frombuffer(self.data, np.uint8)[at]
+
+
+class Block(Buffer):
+    """
+    Whole lines of a file, as bytes.
+
+    Args:
+        parts: The lines, each with its newline, cut anywhere.
+    """
+
+    def __init__(self, *parts: bytes | memoryview) -> None:
+        super().__init__(*parts)
+        self.ends = _newlines(self.data)
+        """Where the newline of each line stands."""
+        self.starts: Whole = np.empty_like(self.ends)
+        """Where each line begins."""
+        self.starts[:1] = 0
+        self.starts[1:] = self.ends[:-1] + 1
+
+    def line(self, row: int) -> bytes:
+        """One line, without its newline."""
+        return self.text(self.starts[row], self.ends[row])
+
+    def text(self, start: int, end: int) -> bytes:
+        """What stands from one place to another."""
+        return self.data[start:end]
 
     def sums(self) -> NDArray[np.uint32]:
         """The `crc32` of each line that its end is about: of all before its last 20 characters, and a brace."""
@@ -541,6 +553,50 @@ def _whole(block: Block) -> Flags:
     tail, fine = _TAIL.read(block, np.maximum(block.ends, len(_TAIL.text)) - 20)
     said = np.frombuffer(hexlify(block.sums().astype(">u4").tobytes()), "V8")
     return cast(Flags, fine & (tail["said"] == said) & (block.ends - block.starts >= len(_TAIL.text)))
+
+
+@attrs.frozen
+class Texts:
+    """A column of texts."""
+
+    buffer: Buffer
+    """They, one behind the other."""
+    starts: Whole
+    """Where each begins."""
+    sizes: Whole
+    """How long each is."""
+
+
+def named(batch_ids: Texts, event_ids: Texts, version: Whole) -> tuple[Words, Words, Flags]:
+    """
+    Take the ids of records.
+
+    Returns:
+        The `Columns.key` and the `Columns.ids` of each record; and whether they are the ones meant: whether the batch
+        id is short enough, and the event id the usual one. It remains to be seen whether each is a `usual_id`.
+    """
+    sizes = np.minimum(batch_ids.sizes, 8 * ID_WORDS)
+    fine = (batch_ids.sizes == sizes) & (sizes > 0)
+    fine &= batch_ids.buffer.byte(batch_ids.starts + np.maximum(sizes, 1) - 1) != 0  # as in `_read`
+    masks = _FIRST[sizes, : max(1, (int(sizes.max(initial=0)) + 7) // 8)]
+    ids = batch_ids.buffer.words(batch_ids.starts, masks.shape[1] * 8) & masks
+    again = event_ids.buffer.words(event_ids.starts, masks.shape[1] * 8) & masks
+    fine &= np.array_equal(ids, again) or (ids == again).all(axis=1)
+    at = event_ids.starts + sizes
+    digits = event_ids.sizes - sizes - 1
+    fine &= (digits > 0) & (digits < 8)
+    at[~fine] = 0  # for it may be anywhere
+    fine &= event_ids.buffer.byte(at) == ord("/")
+    word = event_ids.buffer.word(at + 1) & _FIRST[np.clip(digits, 0, 7), 0]
+    values, said, good = _number(word)
+    fine &= good & (said == digits) & (_eight_digits(values) == version)
+    return _key(ids), ids, fine
+
+
+# The first so many bytes of `ID_WORDS` words.
+_FIRST = np.frombuffer(
+    b"".join(b"\xff" * size + bytes(8 * ID_WORDS - size) for size in range(8 * ID_WORDS + 1)), "<u8"
+).reshape(-1, ID_WORDS)
 
 
 def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, at: Whole, version: Words) -> None:

@@ -24,7 +24,7 @@ try:
     import pyarrow as pa
     from pyarrow import compute
 
-    from lifecycle.columns import EPOCH, LARGEST, NULL, Facts
+    from lifecycle.columns import EPOCH, LARGEST, NULL, Buffer, Columns, Facts, Texts, named, url_key
 except ImportError as error:
     raise ImportError(MISSING) from error
 
@@ -95,11 +95,16 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
-# Which fields an event must and may have; the last row stands for whatever is no event.
-_MUST = np.array(
-    [[OF_EVENT[cls.tag].get(name, ("", False))[1] for name in FIELDS] for cls in EVENTS] + [[False] * len(FIELDS)]
-)
-_MAY = np.array([[name in OF_EVENT[cls.tag] for name in FIELDS] for cls in EVENTS] + [[True] * len(FIELDS)])
+
+
+def _bits(has: Callable[[Mapping[str, tuple[Kind, bool]], str], bool], otherwise: int) -> Any:
+    """Which fields the event of each class has, a bit for each; the last row stands for whatever is no event."""
+    rows = [sum(has(OF_EVENT[cls.tag], name) << place for place, name in enumerate(FIELDS)) for cls in EVENTS]
+    return np.array([*rows, otherwise], np.uint32)
+
+
+_MUST = _bits(lambda own, name: own.get(name, ("", False))[1], 0)
+_MAY = _bits(lambda own, name: name in own, (1 << len(FIELDS)) - 1)
 
 Refused = tuple[int, tuple[tuple[str, str], ...]]
 """A row, from 0, that is no record, and its problems: (path, message) each, as in `WireError`."""
@@ -154,22 +159,25 @@ def structured(stored: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, list
     unfit: dict[str, Any] = {}
     wrong = np.zeros(size, bool)
     for name, kind in _KIND_OF.items():
-        held[name], unfit[name] = _READERS[kind](stored.column(name))
-        if unfit[name] is not None:
-            wrong |= unfit[name]
-    codes = pc.index_in(held["event"], value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
+        if name != "event":
+            held[name], unfit[name] = _READERS[kind](stored.column(name))
+            if unfit[name] is not None:
+                wrong |= unfit[name]
+            if name in ENVELOPE and held[name].null_count:
+                wrong |= held[name].is_null().to_numpy(zero_copy_only=False)
+    codes = _codes(stored.column("event"))
     wrong |= codes < 0
-    for name in ENVELOPE:
-        if held[name].null_count:
-            wrong |= held[name].is_null().to_numpy(zero_copy_only=False)
+    there = np.zeros(size, np.uint32)
     for place, name in enumerate(FIELDS):
-        there = held[name].is_valid().to_numpy(zero_copy_only=False)
-        wrong |= np.where(there, ~_MAY[codes, place], _MUST[codes, place])
+        if held[name].null_count < size:
+            there |= held[name].is_valid().to_numpy(zero_copy_only=False) * np.uint32(1 << place)
+    wrong |= (there & ~_MAY[codes]) | (_MUST[codes] & ~there) != 0
     held["event"] = pa.array(codes)
     held["line"] = pa.array(np.arange(first, first + size))
     batch = pa.RecordBatch.from_arrays([held[name] for name in COLUMNS.names], schema=COLUMNS)
     if not wrong.any():
         return batch, []
+    held["event"], unfit["event"] = _text(stored.column("event"))
     refused = [(row, tuple(_problems(stored, held, unfit, row))) for row in np.flatnonzero(wrong).tolist()]
     return batch.filter(pa.array(~wrong)), refused
 
@@ -184,6 +192,14 @@ def _text(column: pa.Array) -> tuple[pa.Array, Any]:
         text = pc.if_else(pa.array(unfit), pa.scalar("", pa.large_string()), text)
         return text, unfit
     return text, None
+
+
+def _codes(column: pa.Array) -> Any:
+    """The places in `EVENTS` of tags; -1 for what is none."""
+    if not pa.types.is_dictionary(column.type):
+        return pc.index_in(column.cast(pa.large_string()), value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
+    codes = np.append(_codes(column.dictionary), np.int8(-1))
+    return codes[column.indices.fill_null(-1).to_numpy()]
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -251,7 +267,38 @@ _CREATED = EVENTS.index(Created)
 
 def facts(batch: pa.RecordBatch) -> Facts:
     """What the rules ask of rows of `COLUMNS`. The numbers that stand for URLs hold for these rows alone."""
+    return _facts(batch, _urls(batch)[0].view(np.uint64))
 
+
+def screened(batch: pa.RecordBatch) -> Columns:
+    """The same, and whose records they are."""
+    version = batch.column("version").to_numpy()
+    key, ids, fine = named(_texts(batch.column("batch_id")), _texts(batch.column("event_id")), version)
+    numbers, texts = _urls(batch)
+    keys = [0, *map(url_key, texts)]
+    urls = dict(zip(keys[1:], texts, strict=True))
+    url = np.array(keys, np.uint64)[numbers]
+    found = _facts(batch, url)
+    found.plain &= fine
+    if len(urls) < len(texts):  # two have the same number
+        found.plain &= url == 0
+    return Columns(**attrs.asdict(found, recurse=False), key=key, ids=ids, urls=urls)
+
+
+def _urls(batch: pa.RecordBatch) -> tuple[Any, list[str]]:
+    """For each row the place of its URL among those that there are, from 1; 0 for none."""
+    encoded = batch.column("results_url").dictionary_encode()
+    return encoded.indices.fill_null(-1).to_numpy().astype(np.int64) + 1, encoded.dictionary.to_pylist()
+
+
+def _texts(column: pa.Array) -> Texts:
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    first, last = ends[0], ends[-1]
+    return Texts(Buffer(memoryview(data or b"")[first:last]), ends[:-1] - first, np.diff(ends))
+
+
+def _facts(batch: pa.RecordBatch, url: Any) -> Facts:
     def numbers(name: str, null: int) -> Any:
         return batch.column(name).fill_null(null).to_numpy()
 
@@ -260,7 +307,6 @@ def facts(batch: pa.RecordBatch) -> Facts:
     counts[COUNTS[0]] = np.where(tag == _CREATED, numbers("request_count", 0), counts[COUNTS[0]])
     ids = pc.coalesce(pc.equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
     named = ids.to_numpy(zero_copy_only=False)
-    url = batch.column("results_url").dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
     return Facts(
         plain=np.logical_and.reduce([named, *(values <= LARGEST for values in counts.values())]),
         version=batch.column("version").to_numpy(),
@@ -268,7 +314,7 @@ def facts(batch: pa.RecordBatch) -> Facts:
         at=np.maximum.reduce([numbers(name, NULL) for name in _MOMENTS]),  # no event has two
         expires_at=numbers("expires_at", NULL),
         counts=counts,
-        url=url.view(np.uint64),
+        url=url,
     )
 
 

@@ -92,14 +92,21 @@ class Reading:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
-            # Without a buffer for all of it, and with the checksums verified that we have written.
-            with pq.ParquetFile(self.path, pre_buffer=False, page_checksum_verification=True) as file:
+            with self._file() as file:
                 self._check(file.schema_arrow)
                 yield file
         except LogError:
             raise
         except _UNREADABLE as error:
             raise LogError(self.path, None, f"cannot be read: {_said(error)}") from error
+
+    def _file(self) -> Any:
+        # Without a buffer for all of it, and with the checksums verified that we have written.
+        settings: dict[str, Any] = {"pre_buffer": False, "page_checksum_verification": True}
+        try:
+            return pq.ParquetFile(self.path, **settings, read_dictionary=["batch_id", "event"])
+        except KeyError:  # it does not have both, as `_check` will say
+            return pq.ParquetFile(self.path, **settings)
 
     def _check(self, schema: pa.Schema) -> None:
         misfit = columns.misfit(schema)
