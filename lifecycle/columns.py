@@ -90,6 +90,22 @@ class Columns(Facts):
     urls: dict[int, str]
     """The URLs themselves, by the numbers that stand for them."""
 
+    @classmethod
+    def unknown(cls, rows: int) -> "Columns":
+        """Rows of which nothing is known."""
+        return cls(
+            plain=np.zeros(rows, np.bool_),
+            key=np.zeros(rows, np.uint64),
+            ids=np.zeros((rows, 1), np.uint64),
+            version=np.zeros(rows, np.int64),
+            tag=np.zeros(rows, np.int64),
+            at=np.full(rows, NULL),
+            expires_at=np.full(rows, NULL),
+            counts={name: np.zeros(rows, np.int64) for name in COUNTS},
+            url=np.zeros(rows, np.uint64),
+            urls={},
+        )
+
     def content(self, rows: Whole) -> NDArray[np.uint32]:
         """32 bits of a hash of what each of some events says; it is another one in every process."""
         values = [self.tag, self.at, self.expires_at, *(self.counts[name] for name in COUNTS)]
@@ -274,7 +290,7 @@ class _Text:
         self._usual = np.frombuffer(self.text.encode().ljust(self._dtype.itemsize), f"V{self._dtype.itemsize}")
         return self
 
-    def read(self, block: Block, at: Whole, **given: Bytes) -> tuple[Bytes, Flags]:
+    def read(self, block: Block, at: Whole, **given: Bytes | str) -> tuple[Bytes, Flags]:
         """
         What stands at these places.
 
@@ -290,8 +306,8 @@ class _Text:
         # What must stand is compared as one piece, of all places: faster by far than place by place.
         must = np.repeat(self._usual, len(at)).view(self._dtype)
         for name in self._dtype.names or ():
-            value = given.get(name)
-            must[name] = found[name if value is None else value] if value is None or isinstance(value, str) else value
+            value = given.get(name, name)
+            must[name] = found[value] if isinstance(value, str) else value
         here, there = found.view("<u8"), must.view("<u8")
         if np.array_equal(here, there):
             return found, np.ones(len(at), np.bool_)
@@ -440,9 +456,9 @@ class _Shape:
         text.add('","time":"')
         text.gap("time", 32)
         text.add('","datacontenttype":"application/json","data":{')
-        self.tag_word = np.uint64(int.from_bytes(f'{cls.tag}{after}","'.encode()[:8], "little"))
+        self.tag_word = _word(f'{cls.tag}{after}","'.encode()[:8])
         self.times: list[str] = []
-        self.same = {"source": "subject"}  # L2 is for the reducer to find
+        self.same: dict[str, Bytes | str] = {"source": "subject"}  # L2 is for the reducer to find
         self.rest: list[str | _Text] = []
         """What follows the first gap whose length is not known: the names of numbers, and what stands between."""
         self.url = False
@@ -472,16 +488,11 @@ class _Shape:
         if not self.url:
             self._add("}")
         text.done()
-        for made in self.rest:
-            if isinstance(made, _Text):
-                made.done()
+        texts = [made.done() if isinstance(made, _Text) else None for made in self.rest]
         self.zeros = None
         """The rest, if all further numbers are 0."""
         if len(self.rest) > 2 and not self.url:
-            self.zeros = _Text()
-            for made in self.rest[1:]:
-                self.zeros.add(made.text if isinstance(made, _Text) else "0")
-            self.zeros.done()
+            self.zeros = _text("".join("0" if made is None else made.text for made in texts[1:]))
 
     def _add(self, text: str) -> None:
         if not self.rest:
@@ -507,19 +518,7 @@ def scan(block: Block) -> Columns:
     Returns:
         The columns; a row for each line. It remains to be seen whether each batch id is a `usual_id`.
     """
-    rows = len(block.ends)
-    found = Columns(
-        plain=np.zeros(rows, np.bool_),
-        key=np.zeros(rows, np.uint64),
-        ids=np.zeros((rows, 1), np.uint64),
-        version=np.zeros(rows, np.int64),
-        tag=np.zeros(rows, np.int64),
-        at=np.full(rows, NULL),
-        expires_at=np.full(rows, NULL),
-        counts={name: np.zeros(rows, np.int64) for name in COUNTS},
-        url=np.zeros(rows, np.uint64),
-        urls={},
-    )
+    found = Columns.unknown(len(block.ends))
     left = np.flatnonzero(_whole(block))
     for _ in range(_GUESSES):
         if not len(left):
@@ -590,7 +589,7 @@ def named(batch_ids: Texts, event_ids: Texts, version: Whole) -> tuple[Words, Wo
     word = event_ids.buffer.word(at + 1) & _FIRST[np.clip(digits, 0, 7), 0]
     values, said, good = _number(word)
     fine &= good & (said == digits) & (_eight_digits(values) == version)
-    return _key(ids), ids, fine
+    return _key(ids, sizes), ids, fine
 
 
 # The first so many bytes of `ID_WORDS` words.
@@ -606,7 +605,9 @@ def _read(found: Columns, block: Block, size: int, shape: _Shape, rows: Whole, a
     ids = block.words(at + shape.text.gaps["subject"][0], size)
     last = _ALL >> np.uint64(-size % 8 * 8)
     ids[:, -1] &= last
-    fine &= ids[:, -1] & last & ~(last >> np.uint64(8)) != 0  # with a NUL at its end it would be taken for a shorter one
+    fine &= (
+        ids[:, -1] & last & ~(last >> np.uint64(8)) != 0
+    )  # with a NUL at its end it would be taken for a shorter one
     if ids.shape[1] > found.ids.shape[1]:
         found.ids = np.concatenate(
             (found.ids, np.zeros((len(found.ids), ids.shape[1] - found.ids.shape[1]), np.uint64)), axis=1
@@ -634,10 +635,12 @@ def key_of(batch_id: bytes) -> int:
     return int(_key(np.frombuffer(batch_id.ljust(-(-len(batch_id) // 8) * 8, b"\0"), "<u8").reshape(1, -1))[0])
 
 
-def _key(ids: Words) -> Words:
+def _key(ids: Words, sizes: Whole | None = None) -> Words:
+    """The keys of batch ids: all of the same number of words, or (with *sizes*) of any."""
     mixed = np.zeros(len(ids), np.uint64)
     for column in range(ids.shape[1]):
-        mixed = _mixed(mixed, ids[:, column])
+        more = _mixed(mixed, ids[:, column])
+        mixed = more if sizes is None else np.where(sizes > 8 * column, more, mixed)
     return mixed
 
 

@@ -8,7 +8,6 @@ Of a long log on the disk `lifecycle.screening` takes the streams that are plain
 sees only the others.
 """
 
-import contextlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -36,7 +35,7 @@ from lifecycle.rules import LAWS, RULES, WIRE, Profile, Rule, Tier, Violation
 
 if TYPE_CHECKING:
     from lifecycle.lines import File
-    from lifecycle.screening import Screen
+    from lifecycle.screening import Piece, Screen
 
 LONG = 1 << 25
 """From how many bytes on a log is screened first; before that, loading NumPy takes longer."""
@@ -191,6 +190,15 @@ class Lines(Protocol):
         ...
 
 
+@runtime_checkable
+class Tables(Protocol):
+    """Records that are columns already, such as those of a Parquet file."""
+
+    def pieces(self, jobs: int) -> "Iterator[Piece]":
+        """They, in the order of the log; with several *jobs* some are read ahead."""
+        ...
+
+
 class Reducer:
     """Folds the records of many streams, one after the other. `add` gives the findings of each."""
 
@@ -286,10 +294,16 @@ class Reducer:
         if legal or phase is not None:
             stream.note(version, mark)
 
-    def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
+    def run(self, records: Iterable[Record | LogError] | Tables, jobs: int = 1) -> Iterator[Finding]:
         """Take every record of *records*, and yield the findings as they come; *jobs* processes for a long log."""
         if isinstance(records, Lines):
             yield from self._run_lines(records, jobs)
+            return
+        if isinstance(records, Tables):
+            from lifecycle.screening import Screen  # noqa: PLC0415 -- it needs NumPy, which whoever has tables has
+
+            self._screen = Screen(self)
+            yield from self._screen.run(records.pieces(jobs))
             return
         for record in records:
             if isinstance(record, LogError):
@@ -297,18 +311,19 @@ class Reducer:
                 continue
             check_type("record", record, Record)
             event, place = record.event, record.place or _NOWHERE
-            yield from self.add(record.batch_id, record.version, record.event_id, event, _content(event), *place)
+            yield from self.add(record.batch_id, record.version, record.event_id, event, content_of(event), *place)
 
     def _run_lines(self, reading: Lines, jobs: int) -> Iterator[Finding]:
         """`run` for lines, which is where a long log spends its time."""
         if reading.everything and _long(reading.files):
-            with contextlib.suppress(ImportError):
-                from lifecycle.screening import Screen  # noqa: PLC0415 -- it needs NumPy, and time to load it
-
+            try:
+                from lifecycle.screening import Screen, of_lines  # noqa: PLC0415 -- it needs NumPy, and time to load it
+            except ImportError:
+                pass
+            else:
                 self._screen = Screen(self)
-        if self._screen is not None:
-            yield from self._screen.run(reading, jobs)
-            return
+                yield from self._screen.run(of_lines(reading, jobs))
+                return
         for path, first, lines, torn in reading.blocks():
             yield from self.take(reading, path, first, lines, torn=torn)
 
@@ -441,7 +456,7 @@ def no_arrow(phase: Phase | None, tag: str) -> tuple[str, str]:
     return "T1", f"{tag} came when the batch was {phase}"
 
 
-def _content(event: Event) -> int:
+def content_of(event: Event) -> int:
     """A hash of what *event* says. Numbers are hashed as text, too, for their hashes repeat: 2**61-1 has that of 0."""
     match event:
         case Created():
@@ -465,7 +480,7 @@ def _reducer(records: object, profile: Profile, jobs: int) -> Reducer:
     if jobs < 1:
         raise ValueError(f"jobs: expected 1 or more, got {jobs}")
     if not isinstance(records, Lines):
-        if isinstance(records, str | bytes) or not isinstance(records, Iterable):
+        if isinstance(records, str | bytes) or not isinstance(records, Iterable | Tables):
             raise TypeError(f"records: expected records, got {quoted(records)}; log.read(path) gives those of a file")
         return Reducer(profile)
     from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
@@ -473,15 +488,19 @@ def _reducer(records: object, profile: Profile, jobs: int) -> Reducer:
     return Reducer(profile, wire.DATA)
 
 
-def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Iterator[Finding]:
+def audit(
+    records: Iterable[Record | LogError] | Tables, *, profile: Profile = LAWS, jobs: int = 1
+) -> Iterator[Finding]:
     """
     Find everything that is wrong with a log.
 
     Args:
         records: The records of any number of streams, in any interleaving; read once. What `lifecycle.log.read` gives
-            is taken without building records, and its refused lines are findings with the rule ``wire``.
+            is taken without building records, and its refused lines are findings with the rule ``wire``; so is a
+            `lifecycle.engines.parquet.Reading`, with its refused rows.
         profile: Which rules count.
-        jobs: How many processes read a long log, if NumPy is there. The findings are the same.
+        jobs: How many processes read a long log, if NumPy is there; of Parquet, with more than one, the next rows are
+            read while some are judged. The findings are the same.
 
     Yields:
         A finding for each violation, in the order of the log. A broken law: the event is skipped, the batch stays as
@@ -495,7 +514,7 @@ def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs
     return _reducer(records, profile, jobs).run(records, jobs)
 
 
-def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Report:
+def replay(records: Iterable[Record | LogError] | Tables, *, profile: Profile = LAWS, jobs: int = 1) -> Report:
     """
     Rebuild every batch of a log, and find what is wrong with it.
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
-from types import CodeType
-from typing import TYPE_CHECKING, Any
+from types import CodeType, MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,9 +264,40 @@ class _Names(dict[str, Any]):
         return value
 
 
+class Piece(Protocol):
+    """Some records of a file, one after the other."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        ...
+
+    @property
+    def columns(self) -> Columns:
+        """What is known of them, a row each."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[int, LogError]:
+        """What stands between them and has no row, by its line."""
+        ...
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """The lines of some rows, and what they are for `Reducer.take_entry`."""
+        ...
+
+    def feed(self, reducer: Reducer) -> Iterator[Finding]:
+        """Give all of it to a reducer."""
+        ...
+
+
 class Screen:
     """
-    Takes whole lines of a log in the place of a reducer, and leaves to it what it has to see.
+    Takes whole pieces of a log in the place of a reducer, and leaves to it what it has to see.
 
     Args:
         reducer: Every stream that has ever had anything that is not plainly legal is in it; all, after `finish`.
@@ -293,42 +324,27 @@ class Screen:
         self._contents: list[NDArray[np.uint32]] = []
         self._pieces = [0]  # how many there were before each block
 
-    def run(self, reading: Lines, jobs: int = 1, size: int = PIECE) -> Iterator[Finding]:
-        """Take all lines of *reading*, *size* bytes at a time. The findings come in the order of the lines."""
-        for file in reading.files:
-            number = 1
-            for found in scanned(file, reading.max_bytes, jobs, size):
-                if isinstance(found, Single):
-                    entry = reading.entry(file.path, number, found.line, torn=found.line is not None)
-                    self._see(entry, 0)
-                    yield from self._reducer.take_entry(entry, file.path, number)
-                    lines = 1
-                else:
-                    yield from self._take(reading, file.path, number, found)
-                    lines = len(found.ends)
-                self._lines += lines
-                number += lines
+    def run(self, pieces: Iterable[Piece]) -> Iterator[Finding]:
+        """Take all of a log. The findings come in its order."""
+        for piece in pieces:
+            yield from self._take(piece)
+            self._lines += len(piece)
 
-    def _take(self, reading: Lines, path: str, number: int, block: Scanned) -> Iterator[Finding]:
-        """Take whole lines, of which the first has this *number*."""
-        block.columns.plain &= block.ends - block.starts <= reading.max_bytes
-        if self._done or 2 * int(block.columns.plain.sum()) < len(block.ends):
+    def _take(self, piece: Piece) -> Iterator[Finding]:
+        found, reducer = piece.columns, self._reducer
+        if self._done or (len(piece) > 1 and 2 * int(found.plain.sum()) < len(piece)):
             self.finish()  # the log is not in the recorded form, and nothing is gained here
-            for row in range(0, len(block.ends), _FEW):
-                lines = block.data[block.starts[row] : block.ends[row : row + _FEW][-1]].split(b"\n")
-                known = [line if len(line) <= reading.max_bytes else None for line in lines]
-                yield from self._reducer.take(reading, path, number + row, known)
+            yield from piece.feed(reducer)
             return
-        found = block.columns
-        reducer = self._reducer
         for key, url in found.urls.items():
             if self._urls.setdefault(key, url) != url:
                 found.plain &= found.url != np.uint64(key)
         rows, first, places = self._streams(found)
-        entries: dict[int, Any] = {}
-        for row in np.flatnonzero(~found.plain).tolist():
-            entries[row] = reading.entry(path, number + row, _line(block, row, reading), torn=False)
-            self._see(entries[row], row)
+        entries: dict[int, Any] = dict(piece.refused)
+        odd = np.flatnonzero(~found.plain).tolist()
+        for row, (number, entry) in zip(odd, piece.entries(odd), strict=True):
+            self._see(entry, row)
+            entries[number] = entry
         sizes = np.diff(first, append=len(rows))
         clean = ~self._exact[places]
         if clean.any():
@@ -342,9 +358,9 @@ class Screen:
                 chosen = rows[np.repeat(clean, sizes)]
             self._states.put(places[clean], states)
             self._keep(found, places[clean], chosen, sizes[clean])
-        for row in sorted((*entries, *rows[np.repeat(~clean, sizes)].tolist())):
-            entry = entries[row] if row in entries else reading.entry(path, number + row, block.line(row), torn=False)
-            yield from reducer.take_entry(entry, path, number + row)
+        entries.update(piece.entries(np.sort(rows[np.repeat(~clean, sizes)]).tolist()))
+        for number in sorted(entries):
+            yield from reducer.take_entry(entries[number], piece.path, number)
 
     def _streams(self, found: Columns) -> tuple[Whole, Whole, Whole]:
         """Sort the rows by stream: the rows, where each stream begins among them, and its place here."""
@@ -519,6 +535,77 @@ class _Screened:
         return batch_id == self._batch_id and version in {str(number) for number in range(1, count + 1)}
 
 
-def _line(block: Scanned, row: int, reading: Lines) -> bytes | None:
-    line = block.line(row)
-    return line if len(line) <= reading.max_bytes else None
+class _Lines:
+    """Whole lines of a file."""
+
+    refused: Mapping[int, LogError] = MappingProxyType({})  # what is no record is a row here
+
+    def __init__(self, reading: Lines, path: str, first: int, block: Scanned) -> None:
+        self.path = path
+        self.columns = block.columns
+        block.columns.plain &= block.ends - block.starts <= reading.max_bytes
+        self._reading = reading
+        self._first = first
+        self._block = block
+
+    def __len__(self) -> int:
+        return len(self._block.ends)
+
+    def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        for row in rows:
+            number = self._first + row
+            yield number, self._reading.entry(self.path, number, self._known(self._block.line(row)), torn=False)
+
+    def feed(self, reducer: Reducer) -> Iterator[Finding]:
+        block = self._block
+        for row in range(0, len(self), _FEW):
+            lines = block.data[block.starts[row] : block.ends[row : row + _FEW][-1]].split(b"\n")
+            yield from reducer.take(self._reading, self.path, self._first + row, [self._known(line) for line in lines])
+
+    def _known(self, line: bytes) -> bytes | None:
+        return line if len(line) <= self._reading.max_bytes else None
+
+
+class _Line:
+    """A line on its own: a torn one, or one over the limit."""
+
+    refused: Mapping[int, LogError] = MappingProxyType({})
+
+    def __init__(self, reading: Lines, path: str, number: int, line: bytes | None) -> None:
+        self.path = path
+        self.columns = Columns.unknown(1)
+        self._number = number
+        self._entry = reading.entry(path, number, line, torn=line is not None)
+
+    def __len__(self) -> int:
+        return 1
+
+    def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        return iter([(self._number, self._entry)] * len(rows))
+
+    def feed(self, reducer: Reducer) -> Iterator[Finding]:
+        return reducer.take_entry(self._entry, self.path, self._number)
+
+
+def of_lines(reading: Lines, jobs: int = 1, size: int = PIECE) -> Iterator[Piece]:
+    """
+    The lines of a log as pieces.
+
+    Args:
+        reading: They.
+        jobs: How many processes scan them.
+        size: How many bytes are scanned at once.
+
+    Raises:
+        LogError: A file cannot be opened or read to its end.
+    """
+    for file in reading.files:
+        number = 1
+        for found in scanned(file, reading.max_bytes, jobs, size):
+            piece: Piece
+            if isinstance(found, Single):
+                piece = _Line(reading, file.path, number, found.line)
+            else:
+                piece = _Lines(reading, file.path, number, found)
+            yield piece
+            number += len(piece)

@@ -100,7 +100,7 @@ def outcome(
         findings = tuple(reducer.run(reading))
     else:
         reducer._screen = Screen(reducer)
-        findings = tuple(reducer._screen.run(reading, jobs, size))
+        findings = tuple(reducer._screen.run(screening.of_lines(reading, jobs, size)))
     seen = list(reducer.streams)
     totals = reducer.totals()
     reducer.finish()
@@ -422,7 +422,7 @@ class TestFiles:
         path.write_bytes(gzip.compress(lines(life("x", (CREATED, DELETED))))[:-4])
         reducer = Reducer(lc.LAWS, wire.DATA)
         reading: Any = log.read(path)
-        found = Screen(reducer).run(reading, 1, 700)
+        found = Screen(reducer).run(screening.of_lines(reading, 1, 700))
         assert next(found).rule.id == "T1"
         with pytest.raises(lc.LogError):
             list(found)

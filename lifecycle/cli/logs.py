@@ -178,7 +178,7 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
     wants_duckdb = _check(how)
     broken_off: LogError | StoreError | None = None
     with opened("audit", paths, None, None, streams=False) as records:
-        if wants_duckdb or (how.engine is None and records.parquet):
+        if wants_duckdb or (how.engine is None and records.parquet and not records.is_parquet):
             done = bulk("duckdb").audit_sources(
                 records.sources(),
                 profile=profile,

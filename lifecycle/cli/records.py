@@ -225,9 +225,20 @@ class Input:
             ):
                 yield record
 
-    def for_reducer(self) -> "log.Reading | Input":
-        """What a reducer takes best: if all are lines, it decodes them itself, without building records."""
-        return self if self.stores or self.parquet else self._read(self._paths, None)
+    def for_reducer(self) -> "log.Reading | parquet.Log | Input":
+        """What a reducer takes best: if all are lines, or all Parquet, it takes them without building records."""
+        if not self.stores and not self.parquet:
+            return self._read(self._paths, None)
+        if self.is_parquet and self._batch_id is None and self._until is None:
+            self._readings += self.parquet.values()
+            found: parquet.Log = bulk("parquet").Log([*self.parquet.values()])
+            return found
+        return self
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether all of it is Parquet."""
+        return len(self.parquet) == len(self._paths)
 
     @property
     def names(self) -> list[str]:

@@ -96,7 +96,6 @@ _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
-
 def _bits(has: Callable[[Mapping[str, tuple[Kind, bool]], str], bool], otherwise: int) -> Any:
     """Which fields the event of each class has, a bit for each; the last row stands for whatever is no event."""
     rows = [sum(has(OF_EVENT[cls.tag], name) << place for place, name in enumerate(FIELDS)) for cls in EVENTS]
@@ -197,7 +196,9 @@ def _text(column: pa.Array) -> tuple[pa.Array, Any]:
 def _codes(column: pa.Array) -> Any:
     """The places in `EVENTS` of tags; -1 for what is none."""
     if not pa.types.is_dictionary(column.type):
-        return pc.index_in(column.cast(pa.large_string()), value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
+        return (
+            pc.index_in(column.cast(pa.large_string()), value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
+        )
     codes = np.append(_codes(column.dictionary), np.int8(-1))
     return codes[column.indices.fill_null(-1).to_numpy()]
 

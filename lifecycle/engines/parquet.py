@@ -7,16 +7,20 @@ as a whole.  Nothing is ever converted so that something would be lost.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
+
+import attrs
 
 from lifecycle import wire
 from lifecycle.engines import columns
 from lifecycle.errors import LogError
 from lifecycle.events import Record
 from lifecycle.lines import said
+from lifecycle.replaying import Finding, Reducer, content_of
 
 # After `columns`, which says what is missing if it is.
 import pyarrow as pa  # isort: skip
@@ -58,9 +62,9 @@ class Reading:
         """How much of it has been read, for showing progress."""
         return self.size * self.rows_read // max(1, self.rows)
 
-    def blocks(self) -> Iterator[columns.Block]:
+    def blocks(self, rows: int = columns.ROWS) -> Iterator[columns.Block]:
         """
-        Read it, in parts of `columns.COLUMNS`.
+        Read it, in parts of `columns.COLUMNS`, so many *rows* each.
 
         Raises:
             LogError: It cannot be read to its end. What stands before has been given.
@@ -69,11 +73,24 @@ class Reading:
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in range(file.metadata.num_row_groups):
-                for stored in file.iter_batches(batch_size=columns.ROWS, row_groups=[group]):
+                for stored in file.iter_batches(batch_size=rows, row_groups=[group]):
                     batch, refused = columns.structured(stored, self.rows_read + 1)
                     errors = [self._refused(self.rows_read + 1 + row, problems) for row, problems in refused]
                     self.rows_read += stored.num_rows
                     yield batch, errors
+
+    def pieces(self, jobs: int = 1) -> Iterator["Piece"]:
+        """
+        Read it for a reducer (`lifecycle.replaying.Tables`).
+
+        Args:
+            jobs: With more than one the next rows are read while some are judged.
+
+        Raises:
+            LogError: As for `blocks`.
+        """
+        found = (Piece(self.path, batch, refused) for batch, refused in self.blocks(_GROUP))
+        yield from _ahead(found) if jobs > 1 else found
 
     def __iter__(self) -> Iterator[Record | LogError]:
         """Its records, each with its `place`, and what is said of the rows that are none, in the order of the file."""
@@ -116,6 +133,67 @@ class Reading:
     def _refused(self, row: int, problems: tuple[tuple[str, str], ...]) -> LogError:
         text = "; ".join(f"{path}: {message}" for path, message in problems)
         return LogError(self.path, row, f"no record: {text}", problems)
+
+
+class Piece:
+    """
+    Rows that a reducer takes, most of them as columns (`lifecycle.screening.Piece`).
+
+    Args:
+        path: The file.
+        batch: Those that are records.
+        refused: Those that are none.
+    """
+
+    def __init__(self, path: str, batch: pa.RecordBatch, refused: Iterable[LogError]) -> None:
+        self.path = path
+        """The file."""
+        self.columns = columns.screened(batch)
+        """What is known of the records, a row each."""
+        self.refused = {error.line or 0: error for error in refused}
+        """Those that are none, by their place in the file."""
+        self._batch = batch
+
+    def __len__(self) -> int:
+        return int(self._batch.num_rows)
+
+    def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """Some records: their places in the file, and what `Reducer.take_entry` takes."""
+        batch = self._batch.take(pa.array(rows, pa.int64()))
+        for record, line in zip(columns.records(batch, self.path), batch.column("line").to_pylist(), strict=True):
+            event = record.event
+            yield (
+                line,
+                (record.batch_id, record.version, record.event_id, event, content_of(event), record.recorded_at),
+            )
+
+    def feed(self, reducer: Reducer) -> Iterator[Finding]:
+        """Give all of them to a reducer."""
+        found: dict[int, Any] = dict(self.entries(range(len(self)))) | self.refused
+        for line in sorted(found):
+            yield from reducer.take_entry(found[line], self.path, line)
+
+
+@attrs.frozen
+class Log:
+    """Several files as one log, in the order given (`lifecycle.replaying.Tables`)."""
+
+    readings: Sequence[Reading]
+
+    def pieces(self, jobs: int = 1) -> Iterator[Piece]:
+        """As of `Reading`."""
+        for reading in self.readings:
+            yield from reading.pieces(jobs)
+
+
+def _ahead(found: Iterator[Piece]) -> Iterator[Piece]:
+    """What another iterator gives; it is asked for the next while this one's is looked at."""
+    with ThreadPoolExecutor(1) as pool:
+        end = object()
+        asked = pool.submit(next, found, end)
+        while (one := asked.result()) is not end:
+            asked = pool.submit(next, found, end)
+            yield cast(Piece, one)
 
 
 def _said(error: BaseException) -> str:

@@ -1,19 +1,26 @@
 """Logs as Parquet: the same bytes again, and a clear word where a file is none."""
 
 import resource
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
 import lifecycle as lc
-from lifecycle import testing, wire
+import lifecycle.columns
+from lifecycle import log, testing, wire
 from lifecycle.engines import columns, is_parquet, parquet
+from lifecycle.replaying import Reducer
 from tests.engines.test_columns import EXTREMES, changed, put, table
-from tests.lives import CREATED, T, records
+from tests.lives import CREATED, DELETED, ENDED, LIFE, T, records
+from tests.test_screening import LOGS, UUIDS, life, lines, turns
 
 
 @pytest.fixture
@@ -79,6 +86,111 @@ class TestRefusedRows:
         told: list[lc.LogError] = []
         assert [record.version for record in parquet.read(path, on_error=told.append)] == [1, 2, 4, 5, 6]
         assert [error.line for error in told] == [3]
+
+
+def reports(path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...] = (3, 1 << 16)) -> lc.Report:
+    """Hold what comes of rows as columns, so many at a time, against what comes of the records; and give it."""
+    expected = lc.replay(list(parquet.Reading(path)), profile=lc.HOSTED)
+    for jobs, size in enumerate(sizes, 1):
+        monkeypatch.setattr(parquet, "_GROUP", size)
+        found = lc.replay(parquet.Reading(path), profile=lc.HOSTED, jobs=jobs)
+        assert found == expected
+        assert (list(found.batches), list(found.versions)) == (list(expected.batches), list(expected.versions))
+    return expected
+
+
+def stored(path: Path, text: bytes) -> Path:
+    """The records among some lines, as a file."""
+    written = path.with_name("log.jsonl")
+    written.write_bytes(text)
+    parquet.write(path, log.read(written, on_error=lambda _: None))
+    return path
+
+
+class TestRowsAsColumns:
+    """Whatever a file is, the report is that of its records, one by one."""
+
+    @pytest.mark.parametrize("name", LOGS)
+    def test_hostile_logs(self, path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        reports(stored(path, LOGS[name]), monkeypatch)
+
+    @pytest.mark.parametrize("last", ["01", "0", "10000000", "", "2x", "99999999", "4294967298"])
+    def test_event_ids_that_only_look_like_the_usual(
+        self, path: Path, last: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        odd = [attrs.evolve(one, event_id=f"x/{last}" if one.version == 2 else None) for one in life("x")]
+        parquet.write(path, [*odd, *life("x"), *life("y")])
+        reports(path, monkeypatch)
+
+    def test_what_is_plainly_legal_never_comes_to_the_reducer(self, path: Path) -> None:
+        odd = life("faulty", (*LIFE, DELETED))
+        parquet.write(path, [*life("x"), *odd, *life("msgbatch_" * 5), *life("7")])
+        reducer = Reducer(lc.HOSTED)
+        assert [finding.rule.id for finding in reducer.run(parquet.Reading(path))] == ["T1"]
+        assert list(reducer.streams) == ["faulty"]
+        assert (reducer.totals().streams, reducer.totals().events) == (4, 25)
+
+    def test_refused_rows_are_findings_where_they_stand(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = put("event_id", 0, None)
+        place = batch.schema.names.index("processing")
+        batch = batch.set_column(place, "processing", pa.array([None, -3, None, 0, None, 1]))
+        batches = [batch, table(*life("x")).cast(batch.schema)]
+        pq.write_table(pa.Table.from_batches(batches), path)
+        found = reports(path, monkeypatch, (1, 2, 3, 20))
+        assert [(one.line, one.rule.id) for one in found.findings[:3]] == [(1, "wire"), (2, "wire"), (3, "L1")]
+
+    def test_only_refused_rows(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = put("event_id", 0, None)
+        pq.write_table(pa.Table.from_batches([batch.slice(0, 1)] * 3), path)
+        assert len(reports(path, monkeypatch).findings) == 3
+
+    def test_a_log_with_other_event_ids_is_the_reducers(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        parquet.write(path, [*UUIDS, *life("x"), *UUIDS])
+        assert len(reports(path, monkeypatch).batches) == 2
+
+    def test_batches_whose_keys_are_the_same(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lifecycle.columns, "_mixed", lambda _, word: np.full(len(word), 7, np.uint64))
+        lives = [list(map(wire.encode_record, life("b" * size))) for size in (8, 1, 16, 9, 64, 63, 8)]
+        reports(stored(path, turns(*[[one + b"\n" for one in each] for each in lives])), monkeypatch)
+
+    def test_urls_whose_keys_are_the_same(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (columns, lifecycle.columns):
+            monkeypatch.setattr(module, "url_key", lambda _: 1)
+        ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
+        streams = [life(f"b{number}", (*LIFE[:3], one, DELETED)) for number, one in enumerate(ended)]
+        reports(stored(path, b"".join(map(lines, streams)) + lines(streams[0]) + lines(streams[2])), monkeypatch)
+
+    def test_several_files_are_one_log(self, path: Path) -> None:
+        other = path.with_name("other.parquet")
+        parquet.write(path, life("x")[:3])
+        parquet.write(other, [*life("x")[3:], *life("y")[1:]])
+        found = parquet.Log([parquet.Reading(path), parquet.Reading(other)])
+        assert [(one.file, one.rule.id) for one in lc.audit(found)] == [(str(other), "L1")] * 5
+        assert [one.rule.id for one in lc.audit(parquet.Log(found.readings[::-1]))] == ["L1"] * 8
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_a_file_that_breaks_off_has_told_what_stands_before(self, path: Path, jobs: int) -> None:
+        parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
+        read = parquet.Reading(path)
+
+        def breaking(rows: int) -> Iterator[columns.Block]:
+            yield from parquet.Reading.blocks(read, rows)
+            raise lc.LogError(str(path), None, "broken")
+
+        read.blocks = breaking  # type: ignore[assignment,method-assign]
+        found = lc.audit(read, jobs=jobs)
+        assert next(found).rule.id == "T1"
+        with pytest.raises(lc.LogError, match="broken"):
+            next(found)
+
+    @pytest.mark.parametrize("leave", [next, list])
+    def test_no_thread_is_left(self, path: Path, leave: Callable[[Any], Any]) -> None:
+        parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
+        before = threading.active_count()
+        found = parquet.Reading(path).pieces(2)
+        leave(found)
+        found.close()  # type: ignore[attr-defined] # a generator
+        assert threading.active_count() == before
 
 
 class TestRefusedFiles:
