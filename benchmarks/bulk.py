@@ -1,5 +1,5 @@
 """
-Big logs: ``python -m benchmarks.bulk [--events N] [--rounds N] [--scale]``.
+Big logs: ``python -m benchmarks.bulk [--events N] [--rounds N] [--scale [--logs FOLDER]]``.
 
 Needs the extras ``bulk`` and ``cli`` and the dependency group ``bench``.  All figures are medians of rounds in which
 the sides take turns; every side is a process of its own, from its start to its end.
@@ -154,22 +154,24 @@ def side_by_side(events: int, rounds: int) -> None:
         print(
             f"{events:,} events, {path.stat().st_size / 1e6:,.0f} MB, {parquet.stat().st_size / 1e6:,.0f} MB as Parquet"
         )
-        one, two, bare, rival, columns, peer = [], [], [], [], [], []
+        one, two, bare, rival, columns, ahead, peer = [], [], [], [], [], [], []
         for _ in range(rounds):
             bare.append(decode_only(path))
             one.append(audit(path))
             rival.append(process(sys.executable, "-c", RIVAL, str(path)))
             two.append(audit(path, "--jobs", "2"))
-            columns.append(audit(parquet, "--threads", "2"))
+            columns.append(audit(parquet))
+            ahead.append(audit(parquet, "--jobs", "2"))
             peer.append(events * float(process(sys.executable, "-c", PEER)[3]))
-        cpu = {"one": [x[0] for x in one], "two": [x[0] for x in two], "columns": [x[0] for x in columns]}
-        wall = {"one": [x[1] for x in one], "two": [x[1] for x in two], "columns": [x[1] for x in columns]}
+        sides = {"one": one, "two": two, "columns": columns, "ahead": ahead}
+        cpu = {name: [x[0] for x in runs] for name, runs in sides.items()}
+        wall = {name: [x[1] for x in runs] for name, runs in sides.items()}
         show("audit, by CPU (decoding alone)", cpu["one"], bare, events)
         show("audit, by CPU (eventsourcing's aggregates)", cpu["one"], peer, events)
         show("audit on two cores, by wall (SQL in DuckDB)", wall["two"], [x[1] for x in rival], events)
         show("audit on two cores, by CPU (SQL in DuckDB)", cpu["two"], [x[0] for x in rival], events)
-        show("audit from Parquet, by wall (from lines, one core)", wall["columns"], wall["one"], events)
-        show("audit from Parquet, by wall (from lines, two cores)", wall["columns"], wall["two"], events)
+        show("audit from Parquet, by wall (from lines)", wall["columns"], wall["one"], events)
+        show("the same on two cores", wall["ahead"], wall["two"], events)
         show("audit from Parquet, by CPU (from lines)", cpu["columns"], cpu["one"], events)
         for name, runs in (("lines", one), ("Parquet", columns)):
             print(f"peak memory of an audit from {name}: {max(run[2] for run in runs) / 1024:.0f} MiB")
@@ -211,28 +213,36 @@ print((time.process_time() - start) / 10_000)
 SIZES = (100_000, 1_000_000, 10_000_000, 50_000_000)
 
 
-def scale(rounds: int, picture: Path) -> None:
-    """The time of an event, from small logs to large ones."""
+def scale(sizes: Sequence[int], rounds: int, folder: Path, picture: Path) -> None:
+    """The time of an event, from small logs to large ones; those that are in the *folder* are used again."""
     from matplotlib import pyplot as plt  # noqa: PLC0415 -- needed here alone
 
-    found: dict[str, list[float]] = {"one process": [], "two processes": [], "from Parquet": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for events in SIZES:
-            path = generate(Path(folder) / "log.jsonl", events)
-            parquet = path.with_suffix(".parquet")
-            lifecycle("convert", "--force", str(path), str(parquet))
-            ways = (audit, path, ()), (audit, path, ("--jobs", "2")), (audit, parquet, ("--memory-limit", "512MB"))
-            for name, (run, what, options) in zip(found, ways, strict=True):
-                runs = [run(what, *options) for _ in range(rounds)]
-                wall = statistics.median(x[1] for x in runs) / events * 1e6
-                found[name].append(wall)
-                print(
-                    f"{events:>11,} events, {name:<14} {wall:6.2f} us an event, {runs[0][2] / 1024:6.0f} MiB",
-                    flush=True,
-                )
+    found: dict[str, list[float]] = {}
+    for events in sizes:
+        path = folder / f"{events}.jsonl"
+        parquet = path.with_suffix(".parquet")
+        if not path.exists():
+            generate(path, events)
+        if not parquet.exists():
+            lifecycle("convert", str(path), str(parquet))
+        ways: dict[str, tuple[Path, Sequence[str]]] = {
+            "one process": (path, ()),
+            "two processes": (path, ("--jobs", "2")),
+            "from Parquet": (parquet, ()),
+            "from Parquet, sorted in 512 MB": (parquet, ("--memory-limit", "512MB")),
+        }
+        for name, (what, options) in ways.items():
+            runs = [audit(what, *options) for _ in range(rounds)]
+            cpu, wall = (statistics.median(run[place] for run in runs) / events * 1e6 for place in (0, 1))
+            found.setdefault(name, []).append(wall)
+            print(
+                f"{events:>11,} events, {name:<30} {wall:6.2f} us of wall and {cpu:6.2f} of CPU an event, "
+                f"{runs[0][2] / 1024:6.0f} MiB",
+                flush=True,
+            )
     figure, axes = plt.subplots(figsize=(7, 4))
     for name, times in found.items():
-        axes.plot(SIZES[: len(times)], times, marker="o", label=name)
+        axes.plot(sizes, times, marker="o", label=name)
     axes.set(xscale="log", xlabel="events in the log", ylabel="microseconds of wall time for an event", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
@@ -246,9 +256,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="how long the log is")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side has its turn")
     parser.add_argument("--scale", action="store_true", help="logs of several sizes, and a picture, no more")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="the largest of them")
+    parser.add_argument("--logs", type=Path, help="a folder that keeps the logs of several sizes (35 GB)")
     arguments = parser.parse_args()
     if arguments.scale:
-        scale(max(1, arguments.rounds // 2), Path(__file__).parent / "scale.svg")
+        sizes = [size for size in SIZES if size <= arguments.most]
+        with tempfile.TemporaryDirectory() as folder:
+            scale(sizes, arguments.rounds, arguments.logs or Path(folder), Path(__file__).parent / "scale.svg")
     else:
         side_by_side(arguments.events, arguments.rounds)
 

@@ -359,6 +359,14 @@ class TestKeysThatAreTheSame:
         assert len(same(path, sizes=[1 << 22], profiles=[lc.LAWS])) == 1499
 
 
+@pytest.mark.parametrize("places", [1, 3, 60])
+def test_keys_come_together_whatever_their_upper_bits_are(places: int) -> None:
+    """The lower ones make room for the row, at first."""
+    keys = np.random.default_rng(1).integers(0, 4, 500).astype(np.uint64) << np.uint64(places)
+    assert screening._together(keys).tolist() == np.argsort(keys, kind="stable").tolist()
+    assert screening._together(keys[:0]).tolist() == []
+
+
 def test_urls_whose_keys_are_the_same_are_told_apart_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "url_key", lambda _: 1)
     ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]

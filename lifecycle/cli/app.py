@@ -177,8 +177,8 @@ def audit(
         Literal["one", "duckdb"] | None,
         Parameter(
             help="Who brings the events of a batch together: one pass, with a small state for each batch; or DuckDB, "
-            "which sorts first, in little memory. By default it is one pass for lines and stores, and DuckDB where "
-            "Parquet or another of its options is given.",
+            "which sorts first, in little memory. By default it is one pass, and DuckDB where another of its options "
+            "is given, or Parquet among other logs.",
         ),
     ] = None,
     memory_limit: Annotated[
@@ -192,7 +192,8 @@ def audit(
         int,
         Parameter(
             validator=Number(gte=0),
-            help="How many processes read a long log of lines in one pass; 0: one for each core. They need NumPy.",
+            help="How many processes read a long log of lines in one pass; 0: one for each core. They need NumPy. "
+            "With two or more, Parquet is read ahead.",
         ),
     ] = 1,
 ) -> int:

@@ -62,9 +62,9 @@ class Reading:
         """How much of it has been read, for showing progress."""
         return self.size * self.rows_read // max(1, self.rows)
 
-    def blocks(self, rows: int = columns.ROWS) -> Iterator[columns.Block]:
+    def blocks(self, rows: int = columns.ROWS, *, threads: bool = True) -> Iterator[columns.Block]:
         """
-        Read it, in parts of `columns.COLUMNS`, so many *rows* each.
+        Read it, in parts of `columns.COLUMNS`, so many *rows* each; in *threads*, which takes more of the processor.
 
         Raises:
             LogError: It cannot be read to its end. What stands before has been given.
@@ -73,7 +73,7 @@ class Reading:
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in range(file.metadata.num_row_groups):
-                for stored in file.iter_batches(batch_size=rows, row_groups=[group]):
+                for stored in file.iter_batches(batch_size=rows, row_groups=[group], use_threads=threads):
                     batch, refused = columns.structured(stored, self.rows_read + 1)
                     errors = [self._refused(self.rows_read + 1 + row, problems) for row, problems in refused]
                     self.rows_read += stored.num_rows
@@ -89,7 +89,7 @@ class Reading:
         Raises:
             LogError: As for `blocks`.
         """
-        found = (Piece(self.path, batch, refused) for batch, refused in self.blocks(_GROUP))
+        found = (Piece(self.path, batch, refused) for batch, refused in self.blocks(_GROUP, threads=False))
         yield from _ahead(found) if jobs > 1 else found
 
     def __iter__(self) -> Iterator[Record | LogError]:

@@ -173,8 +173,8 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(rows: int) -> Iterator[columns.Block]:
-            yield from parquet.Reading.blocks(read, rows)
+        def breaking(rows: int, *, threads: bool) -> Iterator[columns.Block]:
+            yield from parquet.Reading.blocks(read, rows, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
         read.blocks = breaking  # type: ignore[assignment,method-assign]
