@@ -25,6 +25,8 @@ HTTP: Any = sys.modules[
 
 # ------------------------------------------------------------------------------------------------------------- faults
 
+LONG = 45.0  # seconds: the tracker has the client wait for 30, and not for as long as it would by itself
+
 FAULTS = (
     "404",
     "429",
@@ -79,7 +81,7 @@ class Faults:
             case "529":
                 start, chunks = _error(529, "overloaded_error", ("retry-after", "soon"))
             case "timeout":
-                self.clock.sleep(700)
+                self.clock.sleep(LONG)
             case "stale":
                 start, chunks = earlier[0], [earlier[1]]
             case "slow body":
@@ -97,7 +99,7 @@ class Faults:
         await send(start)
         for chunk in chunks:
             if chunk is None:
-                self.clock.sleep(700)
+                self.clock.sleep(LONG)
             elif isinstance(chunk, Exception):
                 raise chunk
             else:
