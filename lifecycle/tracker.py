@@ -20,6 +20,7 @@ import math
 import os
 import random
 import re
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,8 +48,9 @@ from lifecycle.errors import (
 )
 from lifecycle.events import Record
 from lifecycle.folding import check_type, fold
-from lifecycle.lines import STDIN, said
+from lifecycle.lines import GZIP, STDIN, File, said
 from lifecycle.observing import observe
+from lifecycle.parsing import text_problem
 from lifecycle.replaying import replay
 from lifecycle.rules import LAWS, Profile, Tier
 
@@ -62,8 +64,11 @@ LONGEST_WAIT = 120.0
 _SHARE = 0.1  # a batch is looked at each time it has become a tenth older: then no end is seen later than that
 _JITTER = 0.1
 _LONGEST_RETRY_AFTER = 3600.0  # more than that is a slip of the server, and would be the end of the tracking
-_DOWNLOADS = 3  # how often the results of a batch are tried before they are given up
 _LOOK_FOR_STOP = 1.0  # seconds
+_LONGEST_SLEEP = 3600.0  # seconds; more than a few centuries no system's sleep can bear
+# How often in all, before results are given up or taken as they are:
+_DOWNLOADS = 3  # they came, and did not agree with the batch; or it was shown without a `results_url`
+_ATTEMPTS = 10  # they did not come, which takes ten minutes at least
 
 Clock = Callable[[], datetime]
 
@@ -82,6 +87,7 @@ class _AsyncRetrieving(Protocol):
     def retrieve(self, message_batch_id: str, /) -> Awaitable[Any]: ...
 
 
+_T = TypeVar("_T")
 _Batches_co = TypeVar("_Batches_co", covariant=True)
 
 
@@ -134,6 +140,7 @@ class _Options(TypedDict, total=False):
     longest_wait: float
     timeout: float
     concurrency: int
+    on_start: Callable[[Mapping[str, MessageBatch]], object] | None
     on_event: Callable[[Record], object] | None
     on_conflict: Callable[[SnapshotConflict], object] | None
     on_poll: Callable[[Poll], object] | None
@@ -176,6 +183,7 @@ def track(
     longest_wait: float = LONGEST_WAIT,
     timeout: float = 30.0,
     concurrency: int = 8,
+    on_start: Callable[[Mapping[str, MessageBatch]], object] | None = None,
     on_event: Callable[[Record], object] | None = None,
     on_conflict: Callable[[SnapshotConflict], object] | None = None,
     on_poll: Callable[[Poll], object] | None = None,
@@ -204,7 +212,8 @@ def track(
             ``client.messages.batches.retrieve(id)``. Its own retries are switched off where it has ``with_options``.
         ids: The ids of the batches; a repeated one counts once.
         log: A file, as for `lifecycle.log.append`; or a store. With an asynchronous client an `AsyncStore`, too;
-            anything else is written without giving way to other tasks, for as long as a flush takes.
+            anything else is written without giving way to other tasks, for as long as a flush takes. What is no log is
+            left as it is.
         results: A folder: the results of each batch that ends are streamed into a file of it, which has its name, the
             id percent-encoded and ``.jsonl``, once it is complete, and are reconciled with the batch. What is there
             already is not fetched again. The key goes to the origin of the client's ``base_url`` only
@@ -214,10 +223,12 @@ def track(
         longest_wait: Seconds between two looks at an old batch; a server's ``Retry-After`` may make it longer.
         timeout: Seconds that the client waits for a server, where it has ``with_options``.
         concurrency: How many requests of an asynchronous client may be under way; a plain one has one at a time.
+        on_start: Called once, before anything is asked, with the batches that the log knows.
         on_event: Called with each record, when it is durable, before it is yielded.
         on_conflict: Called with a `SnapshotConflict`: once for each batch and each set of rules that is broken.
         on_poll: Called with a `Poll` after each look.
-        on_results: Called with a `Download` when the results of a batch are there, or are given up.
+        on_results: Called with a `Download` when the results of a batch are there, or are given up. These callbacks are
+            plain functions, for an asynchronous client, too; what they raise ends the tracking and reaches the caller.
         stop: Asked before each request and each second: it ends when `is_set` says so.
         clock: Gives the time, aware; by default that of the system.
         sleep: Waits for so many seconds; for an asynchronous client a coroutine function.
@@ -229,7 +240,7 @@ def track(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: An id is empty, a number is not above 0, or *log* is ``-``.
+        ValueError: An id is empty or no Unicode, a number is not above 0, or *log* is empty or ``-``.
         TrackerError: The server refuses the client's key (401 and 403), or the client cannot send at all. The log is
             whole.
         LogError: The log cannot be read or written, or what it says of these batches breaks a law; or the folder of
@@ -248,10 +259,18 @@ def track(
             raise TypeError(f"{name}: expected a number, got {quoted(number)}")
         if not 0 < number < math.inf:
             raise ValueError(f"{name}: expected a number above 0, got {number}")
+    if stop is not None and not hasattr(stop, "is_set"):
+        raise TypeError(f"stop: expected an event, which has `is_set`, got {quoted(stop)}")
     try:
         asynchronous = inspect.iscoroutinefunction(client.messages.batches.retrieve)
     except AttributeError:
         raise TypeError(f"client: expected one with messages.batches.retrieve, got {type(client).__name__}") from None
+    hooks = _Hooks(on_start, on_event, on_conflict, on_poll, on_results)
+    functions: list[tuple[str, object]] = [*hooks.named(), ("clock", clock), ("sleep", sleep)]
+    for name, function in functions:
+        awaited = asynchronous and name == "sleep"
+        if function is not None and (not callable(function) or (inspect.iscoroutinefunction(function) and not awaited)):
+            raise TypeError(f"{name}: expected {'a' if awaited else 'a plain'} function, got {quoted(function)}")
     if results is not None and not (hasattr(client, "get") and hasattr(client, "base_url")):
         raise TypeError("results: only the official client can fetch them; this one has no `get` and `base_url`")
     if not isinstance(log, str | os.PathLike):
@@ -259,8 +278,8 @@ def track(
             raise TypeError(f"log: expected a path or a store, got {quoted(log)}")
         if inspect.iscoroutinefunction(log.append) and not asynchronous:
             raise TypeError("log: an asynchronous store needs an asynchronous client")
-    elif os.fspath(log) == STDIN:
-        raise ValueError("log: expected a file that can be appended to, - is standard input")
+    elif os.fsdecode(log) in {"", STDIN}:
+        raise ValueError(f"log: expected a file that can be appended to, got {os.fsdecode(log)!r}")
     usual = LAWS if isinstance(log, str | os.PathLike) else log.profile
     judged_by: Profile = usual if profile is None else profile
     check_type("profile", judged_by, Profile)
@@ -270,13 +289,13 @@ def track(
     clock = clock or _system_clock
     plan = _Plan(
         wanted,
-        journal=_File(log, wanted, judged_by) if isinstance(log, str | os.PathLike) else _Stored(log, wanted),
+        journal=_File(log, wanted, judged_by) if isinstance(log, str | os.PathLike) else _Stored(log),
         folder=folder,
         profile=judged_by,
         gap=1 / requests_per_second,
         longest=longest_wait,
         at_once=math.ceil(concurrency) if asynchronous else 1,
-        hooks=_Hooks(on_event, on_conflict, on_poll, on_results),
+        hooks=hooks,
         stop=stop,
         clock=clock,
         rng=rng or random.Random(),  # noqa: S311 -- it spreads requests, it keeps no secret
@@ -289,12 +308,13 @@ def track(
 def _ids(ids: object) -> list[str]:
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         raise TypeError(f"ids: expected several ids, got {quoted(ids)}")
-    wanted = list(dict.fromkeys(ids))
+    wanted = list(ids)
     for batch_id in wanted:
         check_type("ids", batch_id, str)
-        if not batch_id:
-            raise ValueError("ids: expected ids of batches, got an empty text")
-    return wanted
+        problem = text_problem(batch_id) if batch_id else "an empty text"
+        if problem is not None:
+            raise ValueError(f"ids: expected ids of batches, got {problem}")
+    return list(dict.fromkeys(wanted))
 
 
 def _system_clock() -> datetime:
@@ -316,6 +336,7 @@ class _Fetch:
     """Get the results of a batch."""
 
     batch: MessageBatch
+    """With its `results_url`."""
     path: Path
     last: bool
     """Whether what comes is kept, even if it does not agree with the batch."""
@@ -405,14 +426,14 @@ def _failed(error: Exception, now: datetime) -> _Failed:
     for each in _chain(error):
         if not _UNSENDABLE.isdisjoint(_names(each)):
             name = type(each).__name__
-            return _Failed(f"the client cannot send a request ({name}): as with an odd key or base_url", for_good=True)
+            return _Failed(f"the client cannot send a request ({name}), as with an odd key or base_url", for_good=True)
     if isinstance(error, TimeoutError) or "Timeout" in name:
         return _Failed("timed out")
     if isinstance(error, ValueError):
         return _Failed(f"no batch ({name})")
     if isinstance(error, OSError | EOFError) or not _PASSING.isdisjoint(_names(error)):
         return _Failed(f"no connection ({name})")
-    return _Failed(f"the client failed with {name}, as it does without a key", for_good=True)
+    return _Failed(f"the client failed with {name}, as it does without a key (ANTHROPIC_API_KEY)", for_good=True)
 
 
 def _names(error: BaseException) -> set[str]:
@@ -437,7 +458,7 @@ def _retry_after(headers: Any, now: datetime) -> float | None:
             seconds = float(headers.get(name)) * unit
             break
     else:
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             seconds = (parsedate_to_datetime(headers.get("retry-after")) - now).total_seconds()
     return min(seconds, _LONGEST_RETRY_AFTER) if seconds > 0 else None
 
@@ -450,6 +471,9 @@ def _shown(look: _Look, answer: Any, now: datetime) -> _Answer:
         value = value.model_dump_json()
     if isinstance(value, MessageBatch):
         snapshot = value
+    elif inspect.iscoroutine(value):
+        value.close()
+        return _Failed("the client's retrieve is asynchronous, but no coroutine function", for_good=True)
     elif isinstance(value, Mapping):
         snapshot = wire.structure_batch(value)
     elif isinstance(value, str | bytes | bytearray):
@@ -545,6 +569,15 @@ async def _first(
         await _give_up(timers)
 
 
+async def _in_thread(function: Callable[[], _T]) -> _T:
+    """Run it in a thread. Who is canceled waits for its end: nothing goes on behind anybody's back."""
+    running = asyncio.get_running_loop().run_in_executor(None, function)
+    try:
+        return await asyncio.shield(running)
+    finally:
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def _give_up(futures: Iterable[asyncio.Future[Any]]) -> None:
     for future in futures:
         future.cancel()
@@ -593,29 +626,44 @@ async def _ask_async(client: Any, clock: Clock, request: _Request) -> _Answer:
                     part.write(chunk)
             finally:
                 await response.close()
-            return await asyncio.to_thread(part.finish)
+            return await _in_thread(part.finish)
     except Exception as error:  # noqa: BLE001 -- as in _ask
         return _failed(error, clock())
 
 
 # ---------------------------------------------------------------------------------------------------- files of results
 
+_PART = ".part"
 
-@attrs.frozen
+
+@attrs.define(eq=False)
 class _Folder:
     """Where results go, and from where they may come."""
 
     path: Path
     base_url: str
+    _remains: dict[str, list[Path]] = attrs.field(init=False, factory=dict)
+    """What earlier lives, or other trackers, have begun to fetch, by the name that it would have got."""
 
     def make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for part in self.path.glob(f"*{_PART}"):
+                self._remains.setdefault(part.name.removesuffix(_PART).rpartition(".")[0], []).append(part)
         except (OSError, ValueError) as error:
             raise LogError(str(self.path), None, f"no folder for results: {said(error)}") from error
 
     def file_of(self, batch_id: str) -> Path:
         return self.path / f"{quote(batch_id, safe='')}.jsonl"
+
+    def has(self, batch_id: str) -> bool:
+        return os.path.exists(self.file_of(batch_id))  # noqa: PTH110 -- False for a name that is too long, too
+
+    def tidy(self, batch_id: str) -> None:
+        """Take away what remains of earlier attempts. Who is at one at this moment finds that the file is there."""
+        for part in self._remains.pop(self.file_of(batch_id).name, ()):
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def obstacle(self, batch: MessageBatch) -> str | None:
         """Why the results of a batch are not fetched."""
@@ -629,19 +677,20 @@ class _Folder:
 
 
 class _Part:
-    """A file that is being fetched. It has its name only when it is complete."""
+    """A file that is being fetched. It has its name only when it is complete; until then one that nobody else has."""
 
     def __init__(self, fetch: _Fetch) -> None:
         self._fetch = fetch
-        self._name = fetch.path.with_name(fetch.path.name + ".part")
+        self._name = fetch.path.with_name(f"{fetch.path.name}.{secrets.token_hex(4)}{_PART}")
         with self._told():
-            self._file = self._name.open("wb")
+            self._file = self._name.open("xb")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()  # what it still holds may find the disk full
         with contextlib.suppress(OSError):
             self._name.unlink(missing_ok=True)  # what is left of it without its name
 
@@ -650,7 +699,7 @@ class _Part:
         try:
             yield
         except OSError as error:
-            raise LogError(str(self._name), None, f"cannot be written: {said(error)}") from error
+            raise LogError(str(self._fetch.path), None, f"cannot be written: {said(error)}") from error
 
     def write(self, chunk: bytes) -> None:
         with self._told():
@@ -665,17 +714,8 @@ class _Part:
             kept = found.whole or self._fetch.last
             if kept:
                 self._name.replace(self._fetch.path)
-                _sync_folder(self._fetch.path.parent)
+                logs.sync_folder(str(self._fetch.path))
             return _Fetched(found, kept)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 # ------------------------------------------------------------------------------------------------------------ journals
@@ -687,29 +727,33 @@ _Known = dict[str, tuple[MessageBatch | None, int]]
 class _Journal(Protocol):
     """Where events are kept. Both methods are parts of the plan: what blocks is yielded."""
 
-    def load(self) -> Generator[_Step, Any, _Known]:
-        """What is known of the batches."""
+    def load(self, ids: Iterable[str], /) -> Generator[_Step, Any, _Known]:
+        """What is known of these batches, and maybe of others."""
         ...
 
-    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
-        """Write down the records of a batch, durably; False: somebody else has written, and nothing was appended."""
+    def append(self, records: Sequence[Record], /) -> Generator[_Step, Any, Sequence[Record] | None]:
+        """Write down records of a batch, durably; they as they are kept. None: others have written, and nothing was."""
         ...
+
+
+_BEGINNING = b'{"specversion":'  # of every line that we write
 
 
 class _File:
     """A log file."""
 
     def __init__(self, path: str | os.PathLike[str], ids: Sequence[str], profile: Profile) -> None:
-        self._path = os.fspath(path)
+        self._path = os.fsdecode(path)
         self._ids = dict.fromkeys(ids)
         self._profile = profile
         self._size: int | None = None
 
-    def load(self) -> Generator[_Step, Any, _Known]:
+    def load(self, _ids: Iterable[str], /) -> Generator[_Step, Any, _Known]:
         known: _Known = yield _Call(self._load)
         return known
 
     def _load(self) -> _Known:
+        self._see_that_it_may_be_cut()
         logs.append(self._path, ())  # it can be written, which is better known before the first request; no torn tail
         self._size = self._measure()
         report = replay(logs.read(self._path), profile=self._profile)
@@ -718,9 +762,24 @@ class _File:
                 raise LogError(self._path, finding.line, f"cannot be gone on with: {finding}; see `lifecycle audit`")
         return {each: (report.batches.get(each), report.versions.get(each, 0)) for each in self._ids}
 
-    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
+    def _see_that_it_may_be_cut(self) -> None:
+        """Appending cuts off a torn record: of a file that is no log, and is given by mistake, that were its end."""
+        if not Path(self._path).is_file():
+            return  # appending makes it, or says what is wrong
+        file = File(self._path)
+        size = file.size() or 0
+        tail = file.span(max(0, size - wire.MAX_BYTES), size).rpartition(b"\n")[2]
+        if tail.startswith(_BEGINNING[: len(tail)]) or file.span(0, len(GZIP)) == GZIP:
+            return
+        try:
+            wire.decode_record(tail)
+        except WireError as error:
+            reason = "it is no log: its last line has no end, and does not begin as a record does; nothing was changed"
+            raise LogError(self._path, None, reason) from error
+
+    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, Sequence[Record] | None]:
         appended: bool = yield _Call(partial(self._append, records))
-        return appended
+        return records if appended else None
 
     def _append(self, records: Sequence[Record]) -> bool:
         if self._measure() != self._size:
@@ -739,13 +798,12 @@ class _File:
 class _Stored:
     """A store, plain or asynchronous: what it returns is awaited by the driver, if need be."""
 
-    def __init__(self, store: "Store | AsyncStore", ids: Sequence[str]) -> None:
+    def __init__(self, store: "Store | AsyncStore") -> None:
         self._store = store
-        self._ids = ids
 
-    def load(self) -> Generator[_Step, Any, _Known]:
+    def load(self, ids: Iterable[str]) -> Generator[_Step, Any, _Known]:
         known: _Known = {}
-        for batch_id in self._ids:
+        for batch_id in ids:
             try:
                 head: Head = yield _Call(partial(self._store.head, batch_id))
             except StreamNotFound:
@@ -756,22 +814,23 @@ class _Stored:
             known[batch_id] = head.batch, head.version
         return known
 
-    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, bool]:
+    def append(self, records: Sequence[Record]) -> Generator[_Step, Any, Sequence[Record] | None]:
+        # Without event ids of ours. With them the same version from another tracker would be a repeat, which both had
+        # written, or break L4; so it is a conflict of versions, and read again.
         first = records[0]
         try:
-            yield _Call(
+            written: Sequence[Record] = yield _Call(
                 partial(
                     self._store.append,
                     first.batch_id,
                     [record.event for record in records],
                     expected_version=first.version - 1,
-                    event_ids=[record.event_id for record in records],
                     recorded_at=first.recorded_at,
                 )
             )
         except VersionConflict:
-            return False
-        return True
+            return None
+        return written
 
 
 # ------------------------------------------------------------------------------------------------------------ the plan
@@ -779,10 +838,16 @@ class _Stored:
 
 @attrs.frozen
 class _Hooks:
+    start: Callable[[Mapping[str, MessageBatch]], object] | None
     event: Callable[[Record], object] | None
     conflict: Callable[[SnapshotConflict], object] | None
     poll: Callable[[Poll], object] | None
     results: Callable[[Download], object] | None
+
+    def named(self) -> Iterator[tuple[str, object]]:
+        """Each, with the name that the caller knows."""
+        for field in attrs.fields(type(self)):
+            yield f"on_{field.name}", getattr(self, field.name)
 
 
 @attrs.define
@@ -795,6 +860,10 @@ class _Followed:
     """How many requests in a row told nothing."""
     conflicts: set[tuple[str, ...]] = attrs.field(factory=set)
     """The sets of rules that its snapshots broke, as they were told."""
+    results_url: str | None = None
+    """As it was shown last: it may come later than the end, and has no event of its own."""
+    in_vain: int = 0
+    """How often, since it has ended, it was looked at for its `results_url`, or its results did not agree with it."""
 
 
 @attrs.define(eq=False)
@@ -831,15 +900,17 @@ class _Plan:
     def run(self) -> Generator[_Step, Any, None]:
         """Say what to do, until all have ended."""
         self._last = self.clock()
+        if self._last.utcoffset() is None:
+            raise ValueError(f"clock: expected aware times, got the naive {self._last!r}")
         if self.folder is not None:
             self.folder.make()
         self._followed = {batch_id: _Followed() for batch_id in self.ids}
-        yield from self._reload()
-        for batch_id, followed in self._followed.items():
-            if _over(followed.batch):
-                self._want_results(followed.batch)
-            else:
-                self._schedule(_Look(batch_id), 0.0)
+        yield from self._reload(self.ids)
+        if self.hooks.start is not None:
+            known = ((batch_id, followed.batch) for batch_id, followed in self._followed.items())
+            self.hooks.start({batch_id: batch for batch_id, batch in known if batch is not None})
+        for batch_id in self.ids:
+            self._go_on(batch_id, 0.0)
         while (self._due or self._under_way) and not (self.stop is not None and self.stop.is_set()):
             seconds = self._seconds_to_next()
             if seconds <= 0:
@@ -864,10 +935,10 @@ class _Plan:
         self._tick()
         if not self._due or self._under_way == self.at_once:
             return math.inf
-        return max(self._due[0][0], self._free_at) - self._time
+        return min(max(self._due[0][0], self._free_at) - self._time, _LONGEST_SLEEP)
 
-    def _reload(self) -> Generator[_Step, Any, None]:
-        known = yield from self.journal.load()
+    def _reload(self, ids: Iterable[str]) -> Generator[_Step, Any, None]:
+        known = yield from self.journal.load(ids)
         for batch_id, (batch, version) in known.items():
             followed = self._followed[batch_id]
             followed.batch, followed.version = batch, version
@@ -881,7 +952,8 @@ class _Plan:
         # Results may be closed to somebody whom the batch itself is shown.
         closed = isinstance(request, _Fetch) and isinstance(answer, _Failed) and answer.status == 403
         if isinstance(answer, _Failed) and answer.for_good and not closed:
-            raise TrackerError(answer.problem, answer.status)
+            who = "" if answer.status is None else "the server refuses the key: "
+            raise TrackerError(f"{who}{answer.problem}", answer.status)
         if isinstance(request, _Fetch):
             self._take_results(request, answer)
         elif isinstance(answer, _Shown):
@@ -908,13 +980,14 @@ class _Plan:
             self._look_again(look.batch_id, failed.problem, self._back_off(look.batch_id, failed))
             return
         followed.failures = 0
+        followed.results_url = shown.snapshot.results_url
         self._look_again(look.batch_id, None, self._interval(look.batch_id, shown.retry_after))
         for record in records:
             if self.hooks.event is not None:
                 self.hooks.event(record)
             yield record
 
-    def _write_down(self, followed: _Followed, snapshot: MessageBatch) -> Generator[_Step, Any, list[Record]]:
+    def _write_down(self, followed: _Followed, snapshot: MessageBatch) -> Generator[_Step, Any, Sequence[Record]]:
         """Append what a snapshot tells; once more if somebody else was first."""
         while True:
             events = observe(followed.batch, snapshot, profile=self.profile)
@@ -925,30 +998,48 @@ class _Plan:
             ]
             if not records:
                 return records
-            if (yield from self.journal.append(records)):
+            written = yield from self.journal.append(records)
+            if written is not None:
                 followed.batch = fold(events, start=followed.batch, profile=self.profile)
                 followed.version += len(events)
-                return records
-            yield from self._reload()
+                return written
+            yield from self._reload([snapshot.id])
 
     def _look_again(self, batch_id: str, problem: str | None, seconds: float) -> None:
         """Say when to look next, and tell who watches."""
-        batch = self._followed[batch_id].batch
-        next_at = None
-        if _over(batch):
-            self._want_results(batch)
-        else:
-            next_at = self._schedule(_Look(batch_id), seconds)
+        next_at = self._go_on(batch_id, seconds)
         if self.hooks.poll is not None:
-            self.hooks.poll(Poll(batch_id, self.clock(), batch, problem, next_at))
+            self.hooks.poll(Poll(batch_id, self.clock(), self._followed[batch_id].batch, problem, next_at))
+
+    def _go_on(self, batch_id: str, seconds: float) -> datetime | None:
+        """Schedule what is to be asked of a batch now; when it is looked at again, if it is."""
+        followed = self._followed[batch_id]
+        batch = followed.batch
+        if batch is None or batch.phase in {Phase.IN_PROGRESS, Phase.CANCELING}:
+            return self._schedule(_Look(batch_id), seconds)
+        if self.folder is None or self.folder.has(batch_id):
+            return None
+        if batch.results_url is None:
+            batch = attrs.evolve(batch, results_url=followed.results_url)
+        obstacle = self.folder.obstacle(batch)
+        if obstacle is None:
+            followed.failures = followed.in_vain = 0
+            self._fetch(batch, 0.0)
+        elif batch.phase is Phase.ENDED and batch.results_url is None and followed.in_vain < _DOWNLOADS:
+            followed.in_vain += 1  # the server may show it later
+            return self._schedule(_Look(batch_id), seconds)
+        else:
+            self._tell(Download(batch_id, None, None, obstacle))
+        return None
 
     def _interval(self, batch_id: str, retry_after: float | None) -> float:
         """How long to wait after a batch was shown: the older, the longer."""
         batch = self._followed[batch_id].batch
         seconds = SHORTEST_WAIT
-        if batch is not None and batch.phase is Phase.IN_PROGRESS:  # a canceling one ends within seconds
-            seconds = _SHARE * (self.clock() - batch.created_at).total_seconds()
-        seconds = min(max(seconds, SHORTEST_WAIT), self.longest)
+        if batch is not None and batch.ended_at is None:  # most that are canceled end within seconds
+            since = batch.cancel_initiated_at or batch.created_at
+            seconds = max(seconds, _SHARE * (self.clock() - since).total_seconds())
+        seconds = min(seconds, self.longest)
         return max(seconds, retry_after or 0.0) * self.rng.uniform(1, 1 + _JITTER)
 
     def _back_off(self, batch_id: str, failed: _Failed) -> float:
@@ -965,29 +1056,29 @@ class _Plan:
 
     # -------------------------------------------------------------------------------------------------- results
 
-    def _want_results(self, batch: MessageBatch | None) -> None:
-        if self.folder is None or batch is None or self.folder.file_of(batch.id).exists():
-            return
-        obstacle = self.folder.obstacle(batch)
-        if obstacle is None:
-            self._followed[batch.id].failures = 0
-            self._fetch(batch, 0.0)
-        else:
-            self._tell(Download(batch.id, None, None, obstacle))
-
     def _fetch(self, batch: MessageBatch, seconds: float) -> None:
         assert self.folder is not None  # noqa: S101 -- else nothing is fetched
-        last = self._followed[batch.id].failures == _DOWNLOADS - 1
+        followed = self._followed[batch.id]
+        last = followed.in_vain == _DOWNLOADS - 1 or followed.failures == _ATTEMPTS - 1
         self._schedule(_Fetch(batch, self.folder.file_of(batch.id), last), seconds)
 
     def _take_results(self, fetch: _Fetch, answer: _Answer) -> None:
+        assert self.folder is not None  # noqa: S101 -- as above
+        followed = self._followed[fetch.batch_id]
         if isinstance(answer, _Fetched) and answer.kept:
+            self.folder.tidy(fetch.batch_id)
             self._tell(Download(fetch.batch_id, fetch.path, answer.reconciliation, None))
             return
-        failed = answer if isinstance(answer, _Failed) else _Failed("they do not agree with the batch")
+        if self.folder.has(fetch.batch_id):
+            return  # another tracker was first
+        if isinstance(answer, _Failed):
+            failed = answer
+        else:
+            failed = _Failed("they do not agree with the batch")
+            followed.in_vain += 1
         seconds = self._back_off(fetch.batch_id, failed)
         useless = failed.status is not None and failed.status < 500 and failed.status not in {404, 408, 409, 429}
-        if fetch.last or useless:
+        if useless or followed.failures >= (_DOWNLOADS if failed.status == 404 else _ATTEMPTS):
             self._tell(Download(fetch.batch_id, None, None, failed.problem))
         else:
             self._fetch(fetch.batch, seconds)
@@ -995,7 +1086,3 @@ class _Plan:
     def _tell(self, download: Download) -> None:
         if self.hooks.results is not None:
             self.hooks.results(download)
-
-
-def _over(batch: MessageBatch | None) -> bool:
-    return batch is not None and batch.phase in {Phase.ENDED, Phase.ARCHIVED, Phase.DELETED}

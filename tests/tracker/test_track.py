@@ -1,14 +1,20 @@
 """What `track` promises, with the official clients before a server in memory."""
 
 import asyncio
+import contextlib
+import gzip
+import json
 import os
 import random
+import resource
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from itertools import pairwise
+from functools import partial
+from itertools import count, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,7 +150,7 @@ class TestTheLog:
         world.track(ids, log=store)
         for batch_id in ids:
             assert store.batch(batch_id) == world.api.batch(batch_id)
-            assert store.read(batch_id)[0].event_id == f"{batch_id}/1"
+        assert [record for _, record in store.read_all()] == world.heard
 
     def test_a_store_on_disk_does(self, tmp_path: Path) -> None:
         world = World()
@@ -187,6 +193,28 @@ class TestTheLog:
         assert len(set(events)) == len(events)
         assert store.batch(batch_id) == world.api.batch(batch_id)
 
+    @pytest.mark.parametrize("meanwhile", [0, 130])
+    def test_in_a_store_another_tracker_may_be_first_while_the_answer_is_on_its_way(self, meanwhile: int) -> None:
+        """The same events then, or others: each is written once, and told by who has written it."""
+        world, store = World(), MemoryStore()
+        [batch_id] = world.create(1)
+        others: list[lc.Record] = []
+
+        class Batches:
+            def retrieve(self, batch_id: str) -> lc.MessageBatch:
+                shown = world.api.batch(batch_id)
+                if len(others) < 3:
+                    world.clock.sleep(meanwhile + 1)
+                    others.extend(world.track([batch_id], log=store, until=1, on_poll=None, on_event=None))
+                return shown
+
+        told: list[lc.Record] = []
+        tracked_by(Batches(), [batch_id], store, world.clock, on_event=told.append)
+        written = [record for _, record in store.read_all()]
+        assert sorted([*told, *others], key=lambda record: record.version) == written
+        assert len(others) == 3
+        assert store.batch(batch_id) == world.api.batch(batch_id)
+
     def test_in_a_file_another_tracker_may_be_first(self, path: Path) -> None:
         world = World()
         ids = world.create(2)
@@ -220,6 +248,65 @@ class TestTheLog:
         path.write_bytes(path.read_bytes()[:-20])
         world.track(ids, log=path)
         world.assert_told(path, ids)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"my notes\nand the last line of them",
+            b'{"id": "msgbatch_0001", "type": "message_batch"}',
+            b"SQLite format 3\0\x10\0\x01\x01\0@  \0\0\0",
+            gzip.compress(b"a log, perhaps\n"),
+            b"not a log at all\n",
+        ],
+    )
+    def test_what_is_no_log_is_left_as_it_is(self, path: Path, content: bytes) -> None:
+        """Appending would cut its last line off, as a torn record."""
+        world = World()
+        path.write_bytes(content)
+        with pytest.raises(lc.LogError) as found:
+            world.track(world.create(1), log=path)
+        assert found.value.path == str(path)
+        assert path.read_bytes() == content
+        assert world.faults.looks == []
+
+    @pytest.mark.parametrize("cut", [1, 5, 60])
+    def test_the_beginning_of_a_record_is_a_torn_tail(self, path: Path, cut: int) -> None:
+        world = World()
+        ids = world.create(1)
+        world.track(ids, log=path, until=1)
+        path.write_bytes(path.read_bytes()[:cut])
+        world.track(ids, log=path)
+        world.assert_told(path, ids)
+
+    def test_a_last_record_without_its_newline_is_gone_on_from_whoever_wrote_it(self, path: Path) -> None:
+        world = World()
+        ids = world.create(1)
+        world.track(ids, log=path)
+        *most, last = path.read_bytes().splitlines(keepends=True)
+        keys = json.loads(last)
+        del keys["crc32"]
+        path.write_bytes(b"".join(most) + json.dumps(dict(reversed(keys.items()))).encode())
+        assert world.track(ids, log=path) == []
+        world.assert_told(path, ids)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_full_disk_ends_it_and_the_log_is_whole(self, path: Path, kind: Kind) -> None:
+        world = World()
+        ids = world.create(2)
+        with pytest.raises(lc.LogError), room_for(1000):
+            world.track(ids, kind=kind, log=path)
+        assert 0 < len(list(log.read(path))) == len(world.heard)
+        world.track(ids, kind=kind, log=path)
+        world.assert_told(path, ids)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_the_log_knows_is_told_at_the_start(self, path: Path, kind: Kind) -> None:
+        world = World()
+        ids = world.create(2)
+        world.track(ids[:1], kind=kind, log=path)
+        known: list[Any] = []
+        world.track(ids, kind=kind, log=path, on_start=known.append)
+        assert known == [{ids[0]: world.api.batch(ids[0])}]
 
     @pytest.mark.parametrize("damage", ["unreadable", "a gap"])
     def test_a_log_that_breaks_a_law_is_not_gone_on_with(self, path: Path, damage: str) -> None:
@@ -320,6 +407,11 @@ class TestTheIntervals:
             ([("retry-after", "nan")], (2.5, 5.1)),
             ([("retry-after", "-3")], (2.5, 5.1)),
             ([("retry-after", "soon")], (2.5, 5.1)),
+            ([("retry-after", "")], (2.5, 5.1)),
+            ([("retry-after", "inf")], (3600, 3961)),
+            ([("retry-after", format_datetime(START - timedelta(days=1), usegmt=True))], (2.5, 5.1)),
+            ([("retry-after", "Thu, 01 Jan 2026 12:00:50")], (2.5, 5.1)),
+            ([("retry-after", f"Mon, 01 Jan {10**20} 00:00:00 GMT")], (2.5, 5.1)),
             ([], (2.5, 5.1)),
         ],
     )
@@ -338,6 +430,37 @@ class TestTheIntervals:
         found = gaps(world)
         expected = [min(SHORTEST_WAIT * 2**n, LONGEST_WAIT) for n in range(8)]
         assert all(most / 2 <= gap <= most + 0.1 for gap, most in zip(found, expected, strict=True)), found
+
+    def test_who_takes_hours_to_cancel_is_looked_at_less_often(self, path: Path) -> None:
+        world = World(course=lambda _: Course(timedelta(hours=5)))
+        [batch_id] = world.create(1)
+
+        class Batches:
+            def retrieve(self, batch_id: str) -> lc.MessageBatch:
+                world.faults.looks.append(world.clock.now)
+                shown = world.api.batch(batch_id)
+                status = lc.ProcessingStatus.CANCELING if shown.ended_at is None else shown.processing_status
+                return attrs.evolve(shown, processing_status=status, cancel_initiated_at=START)
+
+        tracked_by(Batches(), [batch_id], path, world.clock)
+        found = gaps(world)
+        assert found[0] < 6
+        assert found[-1] >= LONGEST_WAIT
+
+    def test_at_a_rate_of_once_in_an_age_it_still_wakes_up(self, path: Path) -> None:
+        """No system can sleep for so long at once."""
+        world = World()
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 3:
+                raise KeyboardInterrupt
+
+        with client(world.api, world.faults, world.clock) as plain, pytest.raises(KeyboardInterrupt):
+            list(track(plain, world.create(2), log=path, requests_per_second=5e-324, clock=world.clock, sleep=sleep))
+        assert slept == [3600] * 3
+        assert len(world.faults.looks) == 1
 
     def test_after_a_429_no_batch_is_asked_for(self, path: Path) -> None:
         world = World([None, None, "429"])
@@ -468,7 +591,7 @@ class TestTrouble:
         world = World(api_key="sk-ant-another")
         with pytest.raises(lc.TrackerError) as found:
             world.track(world.create(1), log=path)
-        assert found.value.reason == "401 authentication_error"
+        assert found.value.reason == "the server refuses the key: 401 authentication_error"
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("key", [KEY + "\n", KEY + "ü", None])
@@ -613,6 +736,72 @@ class TestTrouble:
         assert world.polls[0].problem.startswith("no batch: wrong at ")
         assert store.batch(ids[0]) == world.api.batch(ids[0])
 
+    def test_a_client_that_hides_that_it_is_asynchronous_is_told(self, path: Path) -> None:
+        async def retrieve(batch_id: str) -> Any:
+            return never(batch_id)
+
+        class Batches:
+            def retrieve(self, batch_id: str) -> Any:
+                return retrieve(batch_id)
+
+        with pytest.raises(lc.TrackerError, match="asynchronous"):
+            tracked_by(Batches(), ["msgbatch_01"], path, World().clock)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("hook", ["on_start", "on_event", "on_poll", "on_conflict", "on_results"])
+    def test_what_a_callback_raises_reaches_the_caller_and_the_log_is_whole(
+        self, path: Path, kind: Kind, hook: str
+    ) -> None:
+        looks = [0]
+
+        def break_it(snapshot: dict[str, Any]) -> None:
+            looks[0] += 1
+            if looks[0] == 1:
+                snapshot["ended_at"] = snapshot["created_at"]
+
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        world = World(around=rewritten(break_it), course=lambda _: Course(timedelta(minutes=1)))
+        ids = world.create(1)
+        failing: dict[str, Any] = {hook: fail}
+        with pytest.raises(ZeroDivisionError):
+            world.track(ids, kind=kind, log=path, results=path.parent, **failing)
+        assert lc.replay(log.read(path)).findings == ()
+        world.track(ids, kind=kind, log=path, results=path.parent)
+        world.assert_told(path, ids)
+        assert (path.parent / f"{ids[0]}.jsonl").exists()
+
+    def test_canceled_at_any_await_it_leaves_nothing_behind(self, path: Path) -> None:
+        """And goes on, until it is canceled at the next."""
+        for place in count(1):
+            folder = path.parent / f"{place}"
+            folder.mkdir()
+            world = World(["429", None, "timeout"], course=lambda _: Course(timedelta(seconds=30), live=True))
+            ids = world.create(2)
+            if not canceled(world, ids, place, log=folder / path.name, results=folder):
+                break
+            assert lc.replay(log.read(folder / path.name)).findings == ()
+            assert [name for name in names(folder) if name.endswith(".part")] == []
+            world.track(ids, kind="async", log=folder / path.name, results=folder)
+            world.assert_told(folder / path.name, ids)
+            assert len(names(folder)) == 1 + len(ids)
+        assert place > 20
+
+    def test_so_it_does_with_a_store(self, tmp_path: Path) -> None:
+        for place in count(1):
+            url = f"sqlite+aiosqlite:///{tmp_path / f'{place}.db'}"
+            world = World(course=lambda _: Course(timedelta(seconds=1)))
+            [batch_id] = world.create(1)
+            world.clock.sleep(1)
+            if not canceled(world, [batch_id], place, log=url):
+                break
+            with SQLStore(url.replace("+aiosqlite", "")) as store:
+                world.track([batch_id], log=store)
+                assert list(store.verify()) == []
+                assert [record.event.tag for record in store.read(batch_id)] == ["created", "ended"]
+        assert place > 3
+
     def test_nobody_has_to_listen(self, path: Path) -> None:
         looks = [0]
 
@@ -624,7 +813,7 @@ class TestTrouble:
 
         world = World(around=rewritten(break_it))
         ids = world.create(1)
-        nobody: Any = dict.fromkeys(("on_event", "on_poll", "on_conflict", "on_results"))
+        nobody: Any = dict.fromkeys(("on_start", "on_event", "on_poll", "on_conflict", "on_results"))
         assert world.track(ids, log=path, results=path.parent / "results", **nobody)
 
     def test_the_profile_decides_what_a_contradiction_is(self, path: Path) -> None:
@@ -643,6 +832,56 @@ class TestTrouble:
         assert len(world.conflicts) == 1
 
 
+def canceled(world: World, ids: list[str], place: int, *, log: Any, **options: Any) -> bool:
+    """Track in a task that is canceled at its n-th await; whether it came to that."""
+
+    async def following() -> None:
+        async with (
+            contextlib.AsyncExitStack() as stack,
+            async_client(world.api, world.faults, world.clock) as its,
+        ):
+            store = await stack.enter_async_context(AsyncSQLStore(log)) if isinstance(log, str) else log
+            records = track(its, ids, log=store, clock=world.clock, rng=random.Random(1), **options)
+            async with contextlib.aclosing(records):
+                await at_await(place, consumed(records))
+
+    async def main() -> bool:
+        task = asyncio.ensure_future(following())
+        await asyncio.wait([task])
+        assert len(asyncio.all_tasks()) == 1
+        if not task.cancelled():
+            task.result()
+        return task.cancelled()
+
+    return run(world.clock, main())
+
+
+async def consumed(records: Any) -> None:
+    async for _ in records:
+        pass
+
+
+@types.coroutine
+def at_await(place: int, work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Run a coroutine, and cancel its task when it awaits something for the n-th time."""
+    steps = work.__await__()
+    step: Callable[[], Any] = partial(steps.send, None)
+    for number in count(1):
+        try:
+            future = step()
+        except StopIteration:
+            return
+        if number == place:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        try:
+            yield future
+            step = partial(steps.send, None)
+        except asyncio.CancelledError as error:
+            step = partial(steps.throw, error)
+
+
 def checked(app: App) -> App:
     """What h11 does before it sends a header."""
     from tests.tracker.wires import HTTP  # noqa: PLC0415 -- beside its only use
@@ -656,12 +895,23 @@ def checked(app: App) -> App:
     return check
 
 
-def tracked_by(batches: Any, ids: list[str], path: Path, clock: Clock) -> list[Poll]:
+def tracked_by(batches: Any, ids: list[str], log: Any, clock: Clock, **options: Any) -> list[Poll]:
     """Track with a client that has nothing but `retrieve`."""
     client: Any = SimpleNamespace(messages=SimpleNamespace(batches=batches))
     polls: list[Poll] = []
-    list(track(client, ids, log=path, clock=clock, sleep=clock.sleep, on_poll=polls.append))
+    list(track(client, ids, log=log, clock=clock, sleep=clock.sleep, on_poll=polls.append, **options))
     return polls
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """A disk on which no file may grow longer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # -------------------------------------------------------------------------------------------------------------- results
@@ -708,8 +958,36 @@ class TestResults:
         [download] = world.downloads
         assert (download.path, download.reconciliation) == (None, None)
         assert download.problem is not None
-        assert len(world.faults.looks) == 1
+        assert len(world.faults.looks) == (1 if url else 4)  # where there is none, one may come
         assert names(path.parent / "results") == []
+
+    def test_where_they_are_may_be_shown_later_than_the_end(self, path: Path, kind: Kind) -> None:
+        looks = [0]
+
+        def hide(snapshot: dict[str, Any]) -> None:
+            looks[0] += 1
+            if looks[0] <= 3:
+                snapshot["results_url"] = None
+
+        world, ids = self.ended(around=rewritten(hide))
+        assert len(world.track(ids, kind=kind, log=path)) == 2
+        assert world.track(ids, kind=kind, log=path, results=path.parent) == []  # started again, it asks for them
+        [download] = world.downloads
+        assert download.reconciliation is not None
+        assert download.reconciliation.whole
+        assert [poll.next_at is None for poll in world.polls] == [True, False, False, True]
+        assert world.clock.now - START < timedelta(seconds=60 + 2 * 6)
+
+    @pytest.mark.parametrize("problem", ["404", "500"])
+    def test_a_batch_that_is_no_longer_shown_is_not_asked_for_its_url_for_ever(
+        self, path: Path, kind: Kind, problem: str
+    ) -> None:
+        world, ids = self.ended(around=rewritten(lambda snapshot: snapshot.update(results_url=None)))
+        world.track(ids, kind=kind, log=path)
+        world.faults._plan = iter([problem] * 9)
+        world.track(ids, kind=kind, log=path, results=path.parent)
+        assert [download.problem for download in world.downloads] == ["the batch has no results_url"]
+        assert len(world.faults.looks) == 1 + 3
 
     def test_no_redirect_is_followed(self, path: Path, kind: Kind) -> None:
         world, ids = self.ended(around=answering(302, b"", ("location", "https://evil.example/"), only="/results"))
@@ -730,11 +1008,17 @@ class TestResults:
         [download] = world.downloads
         assert download.path is not None
 
-    def test_after_three_times_they_are_given_up(self, path: Path, kind: Kind) -> None:
-        world, ids = self.ended(around=answering(500, only="/results"))
+    @pytest.mark.parametrize(("status", "times", "minutes"), [(404, 3, 0), (500, 10, 5), (429, 10, 5)])
+    def test_after_some_time_they_are_given_up(
+        self, path: Path, kind: Kind, status: int, times: int, minutes: int
+    ) -> None:
+        world, ids = self.ended(around=answering(status, only="/results"))
         world.track(ids, kind=kind, log=path, results=path.parent)
-        assert [download.problem for download in world.downloads] == ["500"]
-        assert len(world.faults.looks) == 1 + 3
+        assert [download.problem for download in world.downloads] == [
+            "not seen (404)" if status == 404 else f"{status}"
+        ]
+        assert len(world.faults.looks) == 1 + times
+        assert world.clock.now - START > timedelta(minutes=minutes)
 
     def test_whoever_may_not_have_them_still_tracks(self, path: Path, kind: Kind) -> None:
         world, ids = self.ended(around=answering(403, only="/results"))
@@ -765,12 +1049,60 @@ class TestResults:
         world.track(ids, kind=kind, log=path, results=path.parent)
         assert world.downloads[0].path is not None
 
-    def test_a_folder_that_cannot_be_written_is_told(self, path: Path, kind: Kind) -> None:
+    def test_a_folder_that_is_taken_away_is_told(self, path: Path, kind: Kind) -> None:
         world, ids = self.ended()
-        (path.parent / f"{ids[0]}.jsonl.part").mkdir()
+        folder = path.parent / "results"
+
+        def remove(record: lc.Record) -> None:
+            if record.version == 1:
+                folder.rmdir()
+
+        world.track(ids, kind=kind, log=path, results=folder, on_event=remove)
+        [download] = world.downloads
+        assert download.problem is not None
+        assert "cannot be written" in download.problem
+
+    def test_a_full_disk_is_waited_for(self, path: Path, kind: Kind) -> None:
+        world = World(course=lambda _: Course(timedelta(minutes=1)))
+        ids = world.create(1, size=100)
+        world.clock.sleep(60)
+        with room_for(10_000) as _, pytest.raises(KeyboardInterrupt):
+            world.track(ids, kind=kind, log=path, results=path.parent, stop=LookingAt(world, path.parent))
+        assert names(path.parent) == [path.name]
         world.track(ids, kind=kind, log=path, results=path.parent)
-        assert world.downloads[0].problem is not None
-        assert "cannot be written" in world.downloads[0].problem
+        assert world.downloads[-1].path is not None
+
+    def test_what_a_kill_has_left_goes_when_they_are_there(self, path: Path, kind: Kind) -> None:
+        world, ids = self.ended()
+        (path.parent / f"{ids[0]}.jsonl.0123abcd.part").write_bytes(b"{")
+        (path.parent / f"{ids[0]}.jsonl.4567cdef.part").mkdir()  # which is none of ours
+        (path.parent / "another.jsonl.0123abcd.part").write_bytes(b"{")
+        world.track(ids, kind=kind, log=path, results=path.parent)
+        left = {path.name, f"{ids[0]}.jsonl", f"{ids[0]}.jsonl.4567cdef.part", "another.jsonl.0123abcd.part"}
+        assert set(names(path.parent)) == left
+
+    @pytest.mark.parametrize("cut", [False, True])
+    def test_two_trackers_may_have_one_folder(self, path: Path, kind: Kind, cut: bool) -> None:
+        """Who is later finds that they are there."""
+        world, ids = self.ended()
+        inside: list[int] = []
+
+        def around(app: App) -> App:
+            async def meanwhile(scope: Scope, receive: Receive, send: Send) -> None:
+                if scope["path"].endswith("/results") and not inside:
+                    inside.append(1)
+                    world.track(ids, log=path, results=path.parent)
+                    await (cut_off(app) if cut else app)(scope, receive, send)
+                    return
+                await app(scope, receive, send)
+
+            return meanwhile
+
+        world.faults.app = around(world.faults.app)
+        world.track(ids, kind=kind, log=path, results=path.parent)
+        assert [download.problem for download in world.downloads] == [None]
+        assert set(names(path.parent)) == {path.name, f"{ids[0]}.jsonl"}
+        assert len((path.parent / f"{ids[0]}.jsonl").read_bytes().splitlines()) == 3
 
     def test_a_folder_that_cannot_be_made_ends_it_before_anything_is_asked(self, path: Path, kind: Kind) -> None:
         world, ids = self.ended()
@@ -780,14 +1112,28 @@ class TestResults:
         assert world.faults.looks == []
 
 
-def test_an_id_cannot_lead_out_of_the_folder(path: Path) -> None:
+class LookingAt:
+    """A stop that is asked often: when a download has failed, and something is waited for, it interrupts."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self._world = world
+        self._folder = folder
+
+    def is_set(self) -> bool:
+        if self._world.clock.now > START + timedelta(seconds=62):
+            raise KeyboardInterrupt
+        return False
+
+
+@pytest.mark.parametrize("batch_id", ["../x", "x" * 300])
+def test_an_id_cannot_lead_out_of_the_folder(path: Path, batch_id: str) -> None:
     world = World(course=lambda _: Course(timedelta(minutes=1)))
-    [batch_id] = world.create(1)
+    [real] = world.create(1)
     world.clock.sleep(60)
 
     class Batches:
         def retrieve(self, asked_for: str) -> lc.MessageBatch:
-            return attrs.evolve(world.api.batch(batch_id), id=asked_for)
+            return attrs.evolve(world.api.batch(real), id=asked_for)
 
     class Answer:
         def iter_bytes(self) -> Iterator[bytes]:
@@ -805,8 +1151,11 @@ def test_an_id_cannot_lead_out_of_the_folder(path: Path) -> None:
 
     Client.messages = SimpleNamespace(batches=Batches())
     (path.parent / "in").mkdir()
-    list(track(Client(), ["../x"], log=path, results=path.parent / "in", clock=world.clock, sleep=world.clock.sleep))
-    assert names(path.parent / "in") == ["..%2Fx.jsonl"]
+    options: Any = {"clock": world.clock, "sleep": world.clock.sleep, "on_results": world.downloads.append}
+    list(track(Client(), [batch_id], log=path, results=path.parent / "in", **options))
+    found = "..%2Fx.jsonl" if batch_id == "../x" else None  # no file can have the longer name, which is told
+    assert [download.path and download.path.name for download in world.downloads] == [found]
+    assert names(path.parent / "in") == ([found] if found else [])
 
 
 def cut_off(app: App) -> App:
@@ -841,11 +1190,14 @@ NEVER: Any = SimpleNamespace(messages=SimpleNamespace(batches=SimpleNamespace(re
         ({"ids": b"msgbatch_01"}, TypeError),
         ({"ids": 7}, TypeError),
         ({"ids": [7]}, TypeError),
+        ({"ids": [["msgbatch_01"]]}, TypeError),
         ({"ids": [""]}, ValueError),
+        ({"ids": ["msgbatch_\udcff"]}, ValueError),
         ({"client": object()}, TypeError),
         ({"log": 7}, TypeError),
         ({"log": AsyncSQLStore}, TypeError),
         ({"log": "-"}, ValueError),
+        ({"log": ""}, ValueError),
         ({"profile": "hosted"}, TypeError),
         ({"results": "results"}, TypeError),
         ({"requests_per_second": 0}, ValueError),
@@ -854,12 +1206,25 @@ NEVER: Any = SimpleNamespace(messages=SimpleNamespace(batches=SimpleNamespace(re
         ({"timeout": float("nan")}, ValueError),
         ({"timeout": float("inf")}, ValueError),
         ({"concurrency": True}, TypeError),
+        ({"on_event": 7}, TypeError),
+        ({"on_poll": asyncio.sleep}, TypeError),
+        ({"clock": START}, TypeError),
+        ({"sleep": 7}, TypeError),
+        ({"sleep": asyncio.sleep}, TypeError),
+        ({"stop": True}, TypeError),
     ],
 )
 def test_a_wrong_argument_is_refused_at_once(arguments: dict[str, Any], error: type[Exception], tmp_path: Path) -> None:
     given: dict[str, Any] = {"client": NEVER, "ids": ["msgbatch_01"], "log": tmp_path / "a.jsonl"} | arguments
     with pytest.raises(error):
         track(given.pop("client"), given.pop("ids"), **given)
+    assert names(tmp_path) == []
+
+
+def test_a_naive_clock_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    naive: Any = START.replace(tzinfo=None)
+    with pytest.raises(ValueError, match="clock"):
+        next(track(NEVER, ["msgbatch_01"], log=tmp_path / "a.jsonl", clock=lambda: naive))
     assert names(tmp_path) == []
 
 
