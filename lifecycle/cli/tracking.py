@@ -1,10 +1,11 @@
 """The command that follows batches of the real client: a live view on a terminal, one line an event elsewhere."""
 
 import contextlib
+import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 _FRAME = 1.0  # seconds between two frames: ages are shown in seconds
 _TITLES = ("batch", "phase", "requests done", "age", "left", "seen")
-_OTHER_COLUMNS = 64  # columns beside the ids; where they do not fit, ids are cut to their ends, which differ
-_LAST = 12  # characters
+_BATCH, _DONE, _AGE, _LEFT, _SEEN = 0, 2, 3, 4, 5
+_GAP = 2  # between two columns, and after the last: what a terminal shows for Ctrl-C must not begin a new line
+_STILL_KNOWN, _STILL_SEEN = 13, 10  # characters: of the end of an id, and of when it was seen
 _LONGEST_COMMAND = 400  # characters; a longer one is not told again
 _STYLES = {Phase.IN_PROGRESS: "cyan", Phase.CANCELING: "yellow", Phase.ENDED: "green"}
 _OVER = frozenset({Phase.ENDED, Phase.ARCHIVED, Phase.DELETED})
@@ -59,12 +61,13 @@ def _client() -> Any:
     try:
         import anthropic
     except ImportError as error:
-        raise TrackerError(f"tracking needs more: pip install 'lifecycle[tracker]' ({error.name})") from error
+        need = "pip install 'lifecycle[tracker]' (in a checkout: pip install '.[tracker]')"
+        raise TrackerError(f"tracking needs the official client: {need}") from error
     try:
         return anthropic.Anthropic()
     except Exception as error:  # noqa: BLE001 -- what it says may have the key in it
         name = type(error).__name__
-    raise TrackerError(f"the client cannot be made ({name}), as without ANTHROPIC_API_KEY")
+    raise TrackerError(f"the official client cannot be made ({name}): see to ANTHROPIC_API_KEY, and whatever it reads")
 
 
 def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, requests_per_second: float) -> int:
@@ -72,14 +75,19 @@ def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, r
     Follow batches until all have ended.
 
     Raises:
-        UsageError: An id is empty, or the log is standard input.
+        UsageError: An argument is none that can be followed, written or done.
         LogError: The log or the folder of the results cannot be read or written.
         StoreError: The store cannot.
     """
-    if log == STDIN:
-        raise UsageError("--log: expected a file or the URL of a store; - is standard input")
-    if not all(ids):
-        raise UsageError("ID: expected the ids of batches, got an empty one")
+    if log in {"", STDIN}:
+        raise UsageError(f"--log: expected a file or the URL of a store, got {log!r}")
+    if math.isinf(requests_per_second):
+        raise UsageError("--requests-per-second: expected a number, got inf")
+    try:
+        client = _client()
+    except TrackerError as error:
+        talk(error.reason)
+        return FAILED
     view = (_Live if is_terminal(sys.stdout) else _Lines)(list(dict.fromkeys(ids)))
     command = ["lifecycle", "track", *ids, "--log", log]
     command += [] if results is None else ["--results", results]
@@ -88,19 +96,23 @@ def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, r
             place: str | SQLStore = log
             if is_url(log):
                 place = stack.enter_context(open_store(log, profile=profile, create=True))
-            records = follow(
-                _client(),
-                ids,
-                log=place,
-                results=results,
-                profile=profile,
-                requests_per_second=requests_per_second,
-                on_conflict=view.conflict,
-                on_poll=view.poll,
-                on_results=view.results,
-                clock=_now,
-                sleep=view.sleep,
-            )
+            try:
+                records = follow(
+                    client,
+                    ids,
+                    log=place,
+                    results=results,
+                    profile=profile,
+                    requests_per_second=requests_per_second,
+                    on_start=view.start,
+                    on_conflict=view.conflict,
+                    on_poll=view.poll,
+                    on_results=view.results,
+                    clock=_now,
+                    sleep=view.sleep,
+                )
+            except ValueError as error:
+                raise UsageError(str(error)) from error
             with view.shown(), contextlib.closing(records):
                 for record in records:
                     view.event(record)
@@ -110,6 +122,9 @@ def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, r
         except TrackerError as error:
             talk(str(error))
             return FAILED
+    if not all(map(view.is_over, ids)):  # whoever read our output has gone
+        view.interrupted(command)
+        return INTERRUPTED
     view.sum_up(log)
     return FOUND if view.wrong else CLEAN
 
@@ -129,6 +144,7 @@ class _View:
         self.seen: dict[str, datetime] = {}
         """When each batch was last shown."""
         self.batches: dict[str, MessageBatch] = {}
+        """Each batch as the log has it."""
         self.events = 0
         self.wrong = False
         """Whether a snapshot was contradictory, or results are missing or do not agree."""
@@ -141,6 +157,15 @@ class _View:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         _pause(seconds)
+
+    def start(self, known: Mapping[str, MessageBatch]) -> None:
+        """The log has been read."""
+        self.batches.update(known)
+
+    def is_over(self, batch_id: str) -> bool:
+        """Whether a batch has ended."""
+        batch = self.batches.get(batch_id)
+        return batch is not None and batch.phase in _OVER
 
     def event(self, _record: Record, /) -> None:
         """An event has been written down."""
@@ -194,8 +219,6 @@ class _View:
         for batch in self.batches.values():
             phases[batch.phase] = phases.get(batch.phase, 0) + 1
         found = ", ".join(f"{number:,} {phase}" for phase, number in phases.items())
-        known = len(self.ids) - len(self.batches)
-        found += f"{', ' if found else ''}{known:,} had ended before" if known else ""
         talk(f"{plural(len(self.ids), 'batch')}: {found}; {plural(self.events, 'event')} written to {log}")
 
 
@@ -226,7 +249,8 @@ class _Lines(_View):
         key = (poll.batch_id if "(404)" in poll.problem else "", poll.problem)
         if key not in self._told:
             self._told.add(key)
-            talk(f"warning: batch {poll.batch_id!r}: {poll.problem}; it is asked again")
+            why = ": not there yet, deleted, or another key's" if key[0] else ""
+            talk(f"warning: batch {poll.batch_id!r}: {poll.problem}{why}; it is asked again")
 
 
 class _Live(_View):
@@ -259,6 +283,12 @@ class _Live(_View):
             seconds -= _FRAME
             self._draw()
 
+    def start(self, known: Mapping[str, MessageBatch]) -> None:
+        """See `_View.start`."""
+        super().start(known)
+        self._drawn = None
+        self._draw()
+
     def event(self, record: Record, /) -> None:
         """See `_View.event`. The row tells it."""
         super().event(record)
@@ -279,27 +309,26 @@ class _Live(_View):
             return  # a frame costs some milliseconds, and a thousand batches have many events
         self._drawn = now
         height = max(1, console.height - 3)
-        rows = self.ids
-        if len(rows) > height:  # those that are still on their way are worth more
-            rows = sorted(rows, key=self._is_over)[:height]
-        whole = max(map(len, rows)) + _OTHER_COLUMNS <= console.width
-        grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for title, needed in zip(_TITLES, (True, True, False, True, True, False), strict=True):
-            grid.add_column(title, no_wrap=True, overflow="ellipsis", min_width=7 if needed else None)
-        for batch_id in rows:
-            name = batch_id if whole or len(batch_id) <= _LAST else f"…{batch_id[-_LAST:]}"
-            cells = [(name, "bold"), *self._cells(batch_id, now)]
-            grid.add_row(*(Text(safe(text), style) for text, style in cells))
-        if len(self.ids) > len(rows):
-            grid.add_row(Text(f"and {len(self.ids) - len(rows):,} more", "dim"))
+        ids = self.ids
+        if len(ids) > height:  # those that are still on their way are worth more
+            ids = sorted(ids, key=self.is_over)[:height]
+        rows = [[Text(safe(text), style) for text, style in self._cells(batch_id, now)] for batch_id in ids]
+        widths = [max(len(title), *(row[at].cell_len for row in rows)) for at, title in enumerate(_TITLES)]
+        shown = _fit(widths, console.width)
+        grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
+        for at in shown:
+            grid.add_column(_TITLES[at], no_wrap=True, overflow="ellipsis", width=widths[at])
+        for row in rows:
+            if row[_BATCH].cell_len > widths[_BATCH]:
+                row[_BATCH] = Text(f"…{row[_BATCH].plain[1 - widths[_BATCH] :]}", "bold")  # the ends differ
+            grid.add_row(*(row[at] for at in shown))
+        if len(self.ids) > len(ids):
+            grid.add_row(Text(f"and {len(self.ids) - len(ids):,} more", "dim"))
         self._live.update(grid, refresh=True)
-
-    def _is_over(self, batch_id: str) -> bool:
-        batch = self.batches.get(batch_id)
-        return batch is not None and batch.phase in _OVER
 
     def _cells(self, batch_id: str, now: datetime) -> Iterator[tuple[str, str]]:
         batch, poll = self.batches.get(batch_id), self.polls.get(batch_id)
+        yield batch_id, "bold"
         if batch is None:
             yield from ((NOTHING, ""),) * 4
         else:
@@ -311,6 +340,25 @@ class _Live(_View):
         ago = None if seen is None else f"{_span(now - seen)} ago"
         problem = None if poll is None else poll.problem
         yield ", ".join(filter(None, (problem, ago))) or NOTHING, "yellow" if problem else ""
+
+
+def _fit(widths: list[int], room: int) -> list[int]:
+    """Choose the columns that are shown, and cut their *widths*, until they fit: what matters less goes first."""
+    shown = list(range(len(widths)))
+
+    def excess() -> int:
+        return sum(widths[at] + _GAP for at in shown) - room
+
+    done = len(_TITLES[_DONE])
+    steps = (_SEEN, _STILL_SEEN), (_BATCH, _STILL_KNOWN), (_AGE, 0), (_LEFT, 0), (_DONE, done), (_SEEN, 0), (_DONE, 0)
+    for at, least in steps:
+        if excess() <= 0:
+            break
+        if least:
+            widths[at] = max(min(widths[at], least), widths[at] - excess())
+        else:
+            shown.remove(at)
+    return shown
 
 
 def _requests(counts: RequestCounts) -> str:

@@ -1,7 +1,9 @@
 """The command `track`: by virtual time, before a server in memory."""
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from lifecycle import log
 from lifecycle.cli import tracking
 from lifecycle.cli.output import NOTHING
 from lifecycle.store.sql import SQLStore
-from tests.cli.running import ESCAPES, Terminal, lifecycle
+from tests.cli.running import ESCAPES, Terminal, environment, lifecycle
 from tests.tracker import screen
 from tests.tracker.api import BatchesAPI
 from tests.tracker.children import code
@@ -50,10 +52,11 @@ class TestWithoutATerminal:
         assert err == f"lifecycle: 2 batches: 2 ended; {len(lines)} events written to night.jsonl\n"
 
     def test_it_goes_on_and_has_nothing_to_add(self, prepare: Prepare, tmp_path: Path) -> None:
-        for told in "1 batch: 1 ended; ", "1 batch: 1 had ended before; 0 events":
+        for events in 5, 0:
             prepare()
-            status, _, err = lifecycle("track", ONE, ONE, "--log", "night.jsonl", cwd=tmp_path)
-            assert (status, told in err) == (0, True)
+            status, out, err = lifecycle("track", ONE, ONE, "--log", "night.jsonl", cwd=tmp_path)
+            assert (status, len(out.splitlines())) == (0, events)
+            assert err == f"lifecycle: 1 batch: 1 ended; {events} events written to night.jsonl\n"
 
     def test_a_cancellation_has_no_detail(self, prepare: Prepare, tmp_path: Path) -> None:
         api = prepare()
@@ -79,8 +82,9 @@ class TestWithoutATerminal:
         _, _, err = lifecycle("track", ONE, TWO, "--log", "night.jsonl", cwd=tmp_path)
         warnings = [line for line in err.splitlines() if "warning" in line]
         assert warnings[:2] == [
-            f"lifecycle: warning: batch '{ONE}': not seen (404); it is asked again",
-            f"lifecycle: warning: batch '{TWO}': not seen (404); it is asked again",
+            f"lifecycle: warning: batch '{each}': not seen (404): not there yet, deleted, or another key's; "
+            "it is asked again"
+            for each in (ONE, TWO)
         ]
         assert ["500 api_error" in warning for warning in warnings[2:]] == [True]  # of either, and once
 
@@ -122,6 +126,27 @@ class TestWithoutATerminal:
         assert lifecycle(*arguments, cwd=tmp_path)[0] == 0
         assert lc.replay(log.read(tmp_path / "my night.jsonl")).findings == ()
 
+    def test_when_nobody_reads_any_more_it_says_how_to_go_on(self, tmp_path: Path) -> None:
+        """As with `lifecycle track ... | head`."""
+        main = "from lifecycle.__main__ import main; sys.exit(main())"
+        before = code("from tests.tracker import screen; screen.prepare()")
+        arguments = ["track", ONE, TWO, "--log", "night.jsonl"]
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [sys.executable, "-c", before + main, *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environment(),
+            check=False,
+            text=True,
+        )
+        os.close(writing)
+        assert done.returncode == 130
+        assert done.stderr.endswith(f"the log is whole; go on with:\n    lifecycle {shlex.join(arguments)}\n")
+        assert lc.replay(log.read(tmp_path / "night.jsonl")).findings == ()
+
     def test_a_long_command_is_not_told_again(self, prepare: Prepare, tmp_path: Path) -> None:
         prepare(batches=50, interrupt_after=3)
         ids = [f"msgbatch_{number:04}" for number in range(1, 51)]
@@ -133,8 +158,20 @@ class TestWithoutATerminal:
 class TestWhatIsWrong:
     """A sentence, never a traceback, and never the key."""
 
-    @pytest.mark.parametrize("arguments", [[ONE, "--log", "-"], ["", "--log", "a.jsonl"], [ONE], ["--log", "a.jsonl"]])
-    def test_a_wrong_use_is_told(self, arguments: list[str], tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [ONE, "--log", "-"],
+            [ONE, "--log", ""],
+            ["", "--log", "a.jsonl"],
+            ["msgbatch_\udcff", "--log", "a.jsonl"],
+            [ONE, "--log", "a.jsonl", "--requests-per-second", "inf"],
+            [ONE],
+            ["--log", "a.jsonl"],
+        ],
+    )
+    def test_a_wrong_use_is_told(self, prepare: Prepare, arguments: list[str], tmp_path: Path) -> None:
+        prepare()
         status, out, err = lifecycle("track", *arguments, cwd=tmp_path)
         assert (status, out) == (2, "")
         assert err.splitlines()[-1] == "lifecycle: see: lifecycle track --help"
@@ -144,7 +181,7 @@ class TestWhatIsWrong:
         prepare(api_key=KEY)
         status, out, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
         assert (status, out) == (3, "")
-        assert err.startswith("lifecycle: 401 authentication_error. The log is whole;")
+        assert err.startswith("lifecycle: the server refuses the key: 401 authentication_error. The log is whole;")
         assert KEY not in err + (tmp_path / "night.jsonl").read_text()
 
     def test_a_log_that_cannot_be_written_is_told(self, prepare: Prepare, tmp_path: Path) -> None:
@@ -158,13 +195,15 @@ class TestWhatIsWrong:
         status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
         assert status == 3
         assert "pip install 'lifecycle[tracker]'" in err
+        assert "log" not in err
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_client_that_cannot_be_made_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
         monkeypatch.setattr("anthropic.Anthropic", lambda: 1 / 0)
         status, _, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
         assert status == 3
-        assert "the client cannot be made (ZeroDivisionError), as without ANTHROPIC_API_KEY" in err
+        assert "the official client cannot be made (ZeroDivisionError): see to ANTHROPIC_API_KEY" in err
         assert KEY not in err
 
     def test_the_client_is_the_official_one_with_the_key_of_the_environment(
@@ -221,7 +260,38 @@ class TestOnATerminal:
         rows = out.splitlines()
         assert (status, len(rows)) == (130, 19)
         assert rows[-1].strip() == "and 13 more"
-        assert [row.split()[0] for row in rows[1:3]] == ["…sgbatch_0004", "…of_the_night"]
+        assert [row.split()[0] for row in rows[1:3]] == ["msgbatch_0004", "…ch_0003_of_the_night"]
+
+    @pytest.mark.parametrize(
+        ("room", "titles", "id_width"),
+        [
+            (160, ["batch", "phase", "requests done", "age", "left", "seen"], 33),
+            (100, ["batch", "phase", "requests done", "age", "left", "seen"], 33),
+            (80, ["batch", "phase", "requests done", "age", "left", "seen"], 18),
+            (72, ["batch", "phase", "requests done", "left", "seen"], 13),
+            (60, ["batch", "phase", "requests done", "seen"], 13),
+            (45, ["batch", "phase", "requests done"], 13),
+            (30, ["batch", "phase"], 13),
+            (10, ["batch", "phase"], 13),
+        ],
+    )
+    def test_in_a_narrow_one_what_matters_less_is_left_out(self, room: int, titles: list[str], id_width: int) -> None:
+        widths = [33, 11, 19, 3, 7, 14]  # of an id as the hosted API has them, and of `not seen (404)`
+        shown = tracking._fit(widths, room)
+        assert [tracking._TITLES[at] for at in shown] == titles
+        assert widths[0] == id_width
+        assert room < 30 or sum(widths[at] + 2 for at in shown) <= room
+
+    def test_what_the_log_knows_is_shown_at_once(
+        self, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        prepare()
+        lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
+        monkeypatch.setattr(tracking, "is_terminal", lambda _: True)
+        prepare(interrupt_after=2)
+        status, out, _ = lifecycle("track", ONE, "msgbatch_9999", "--log", "night.jsonl", cwd=tmp_path)
+        assert status == 130
+        assert re.search(rf"{ONE} +ended +4 of 4 +40s +{NOTHING} +{NOTHING}", out)
 
     def test_in_the_end_it_says_what_came_of_it(
         self, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
