@@ -566,7 +566,7 @@ async def _first(
         for timer in done.intersection(timers):
             timer.result()
     finally:
-        await _give_up(timers)
+        await _give_up([timer for timer in timers if not timer.done()])
 
 
 async def _in_thread(function: Callable[[], _T]) -> _T:
