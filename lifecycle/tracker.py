@@ -433,7 +433,7 @@ def _failed(error: Exception, now: datetime) -> _Failed:
         return _Failed(f"no batch ({name})")
     if isinstance(error, OSError | EOFError) or not _PASSING.isdisjoint(_names(error)):
         return _Failed(f"no connection ({name})")
-    return _Failed(f"the client failed with {name}, as it does without a key (ANTHROPIC_API_KEY)", for_good=True)
+    return _Failed(f"the client failed with {name}, as it does without a key", for_good=True)
 
 
 def _names(error: BaseException) -> set[str]:

@@ -67,7 +67,7 @@ def _client() -> Any:
         return anthropic.Anthropic()
     except Exception as error:  # noqa: BLE001 -- what it says may have the key in it
         name = type(error).__name__
-    raise TrackerError(f"the official client cannot be made ({name}): see to ANTHROPIC_API_KEY, and whatever it reads")
+    raise TrackerError(f"the official client cannot be made ({name}): see to ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL")
 
 
 def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, requests_per_second: float) -> int:
@@ -120,7 +120,8 @@ def track(ids: Sequence[str], log: str, results: str | None, profile: Profile, r
             view.interrupted(command)
             return INTERRUPTED
         except TrackerError as error:
-            talk(str(error))
+            see = "see to ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL, then run the same command again"
+            talk(f"{error.reason}. The log is whole; {see}")
             return FAILED
     if not all(map(view.is_over, ids)):  # whoever read our output has gone
         view.interrupted(command)

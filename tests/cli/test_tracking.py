@@ -181,7 +181,10 @@ class TestWhatIsWrong:
         prepare(api_key=KEY)
         status, out, err = lifecycle("track", ONE, "--log", "night.jsonl", cwd=tmp_path)
         assert (status, out) == (3, "")
-        assert err.startswith("lifecycle: the server refuses the key: 401 authentication_error. The log is whole;")
+        assert err == (
+            "lifecycle: the server refuses the key: 401 authentication_error. The log is whole; "
+            "see to ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL, then run the same command again\n"
+        )
         assert KEY not in err + (tmp_path / "night.jsonl").read_text()
 
     def test_a_log_that_cannot_be_written_is_told(self, prepare: Prepare, tmp_path: Path) -> None:
