@@ -241,7 +241,7 @@ class BatchesAPI:
                 if found.batch.ended_at is None or found.batch.archived_at is not None:
                     raise Refusal(404, "not_found_error", f"batch {batch_id} has no available results")
                 headers["content-type"] = "application/x-jsonl"
-                return [_result(*each) for each in found.results()]
+                return [result_line(*each) for each in found.results()]
             case _:
                 raise Refusal(405, "invalid_request_error", "method not allowed")
 
@@ -298,7 +298,7 @@ def _custom_ids(body: bytes) -> list[str]:
     return found
 
 
-def _result(custom_id: str, outcome: str) -> bytes:
+def result_line(custom_id: str, outcome: str) -> bytes:
     result: dict[str, Any] = {"type": outcome}
     if outcome == "succeeded":
         result["message"] = {

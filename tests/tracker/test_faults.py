@@ -82,10 +82,18 @@ def test_killed_at_its_steps_it_tells_each_event_once(record_property: Callable[
 
 def test_told_before_it_is_written_it_tells_some_events_twice() -> None:
     """The negative control: the same kills, without the order that guards."""
-    done = killed("--late", "--times", "20")
+    done = killed("--late", "--times", "40")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "wrong: told twice: 0" not in done.stdout
     assert "wrong: twice in the log: 0" in done.stdout
+
+
+def test_results_that_have_their_name_at_once_are_found_in_pieces() -> None:
+    """The other negative control: the same kills, without the part files."""
+    done = killed("--in-place", "--times", "40")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "wrong: results that are not whole: 0" not in done.stdout
+    assert "wrong: told twice: 0" in done.stdout
 
 
 class _Day:
