@@ -2,8 +2,8 @@
 Who groups and sorts a log too big or too jumbled for one pass; the reducer judges, and no rule is known here.
 
 `duckdb.audit` audits logs in JSON Lines and Parquet, in the order of the files or of the versions (extra ``bulk``);
-`parquet` reads and writes logs as Parquet, `columns` says what their columns are, and `report` puts findings in
-order, whoever found them.  This module itself needs nothing but Python.
+`parquet` reads and writes logs as Parquet, `columns` says what their columns are, `judging` judges what was sorted, and
+`report` puts findings in order, whoever found them.  This module itself needs nothing but Python.
 """
 
 import glob

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 import lifecycle as lc
 from lifecycle import log, testing, wire
-from lifecycle.engines import Order, columns, duckdb, parquet
+from lifecycle.engines import Order, columns, duckdb, judging, parquet
 from lifecycle.engines.report import Audit, Findings
 from lifecycle.replaying import Reducer
 from lifecycle.testing.faults import LOG_FAULTS, STREAM_FAULTS
@@ -418,7 +418,7 @@ class TestMemoryAndDisk:
             patch.setattr(columns, "ROWS", 100)  # a stream goes on in the next block
             source = duckdb.Source(str(path), parquet.Reading(path).blocks)
             batches = duckdb.in_order([source], order="log", memory_limit=None, threads=1, refuse=lambda _: None)
-            assert len(list(duckdb.judge(batches, [str(path)], reducer, done))) == 300
+            assert len(list(judging.judge(batches, [str(path)], reducer, done))) == 300
         assert (done.events, done.streams, done.broken, max(held)) == (2100, 300, 300, 1)
         assert done.phases[lc.Phase.DELETED] == 300
 
@@ -427,7 +427,7 @@ class TestMemoryAndDisk:
         batches = list(duckdb.in_order([source], order="log", memory_limit=None, threads=1, refuse=lambda _: None))
         reducer, done = Reducer(lc.HOSTED), Audit(Findings(["night"], "log"))
         one_by_one = (batch.slice(row, length) for batch in batches for row in range(len(batch)) for length in (0, 1))
-        found = list(duckdb.judge(one_by_one, ["night"], reducer, done))
+        found = list(judging.judge(one_by_one, ["night"], reducer, done))
         assert sorted(told(found)) == sorted(told(expected([NIGHT], lc.HOSTED)))
 
 
@@ -453,9 +453,9 @@ class TestTheScreen:
         )
         batches = [whole.slice(start, rows) for start in range(0, whole.num_rows, rows)]
         batches[1:1] = [whole.slice(0, 0)]
-        monkeypatch.setattr(duckdb, "_LONG", long)
+        monkeypatch.setattr(judging, "_LONG", long)
         done = Audit(Findings(["x"], "log"))
-        found = list(duckdb.judge(batches, ["x"], Reducer(lc.HOSTED), done))
+        found = list(judging.judge(batches, ["x"], Reducer(lc.HOSTED), done))
         assert told(found) == told(lc.audit(records, profile=lc.HOSTED))
         assert (done.events, done.streams, done.broken) == (len(records), 5, 2)
         assert done.phases == {phase: {"deleted": 4, "archived": 1}.get(phase, 0) for phase in lc.Phase}
@@ -467,7 +467,7 @@ class TestTheScreen:
 
         [(rows, _)] = columns.of_records(attrs.evolve(record, place=("x", 1)) for name in "ab" for record in life(name))
         done = Audit(Findings(["x"], "log"))
-        assert list(duckdb.judge([rows], ["x"], Blind(lc.HOSTED), done)) == []
+        assert list(judging.judge([rows], ["x"], Blind(lc.HOSTED), done)) == []
         assert (done.events, done.streams) == (12, 2)
 
 
