@@ -8,14 +8,16 @@ Of a long log on the disk `lifecycle.screening` takes the streams that are plain
 sees only the others.
 """
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, assert_never, runtime_checkable
 
 import attrs
 
-from lifecycle.batch import MessageBatch, Phase
+from lifecycle.batch import MessageBatch, Phase, RequestCounts
 from lifecycle.errors import LogError, quoted
 from lifecycle.events import (
     EVENTS,
@@ -456,19 +458,39 @@ def no_arrow(phase: Phase | None, tag: str) -> tuple[str, str]:
     return "T1", f"{tag} came when the batch was {phase}"
 
 
+# Where Python's own hash of text has a seed that anybody can know (PYTHONHASHSEED, which Spark sets to 0), two events
+# with the same content could be written: the second would be taken for a harmless repeat.
+_SALT = os.urandom(16).hex()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def content_of(event: Event) -> int:
-    """A hash of what *event* says. Numbers are hashed as text, too, for their hashes repeat: 2**61-1 has that of 0."""
+    """A hash of what *event* says, which nobody can foresee."""
     match event:
         case Created():
-            return hash((event, str(event.request_count)))
-        case CountsUpdated() | Ended():
-            counts = event.request_counts
-            numbers = counts.processing, counts.succeeded, counts.errored, counts.canceled, counts.expired
-            return hash((event, str(numbers)))
-        case CancelInitiated() | Archived() | Deleted():
-            return hash(event)
+            said = f"{event.id!r} {_since(event.created_at)} {_since(event.expires_at)} {event.request_count}"
+        case CountsUpdated():
+            said = _counts(event.request_counts)
+        case Ended():
+            said = f"{_counts(event.request_counts)} {_since(event.ended_at)} {event.results_url!r}"
+        case CancelInitiated():
+            said = _since(event.cancel_initiated_at)
+        case Archived():
+            said = f"{_since(event.archived_at)} {event.results_url!r}"
+        case Deleted():
+            said = _since(event.deleted_at)
         case _:
             assert_never(event)
+    return hash(f"{_SALT} {event.tag} {said}")
+
+
+def _counts(counts: RequestCounts) -> str:
+    return f"{counts.processing} {counts.succeeded} {counts.errored} {counts.canceled} {counts.expired}"
+
+
+def _since(time: datetime) -> str:
+    since = time - _EPOCH  # its own text takes several times as long to make
+    return f"{since.days} {since.seconds} {since.microseconds}"
 
 
 def _refused(error: LogError) -> Finding:

@@ -5,7 +5,10 @@ Here are the cases that the specification names, one by one.
 """
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ import attrs
 import pytest
 
 import lifecycle as lc
-from lifecycle import log, wire
+from lifecycle import log, replaying, wire
 from tests.lives import ARCHIVED, CANCELED, CREATED, DAY, DELETED, ENDED, HOUR, LIFE, REPEATED, T, records
 
 
@@ -154,6 +157,32 @@ class TestL4:
         assert [one.rule.id for one in lc.audit(log.read(path))] == ["L4"]
         other = [record(1, created), record(1, attrs.evolve(CREATED, request_count=first.total % (2**61 - 1)))]
         assert found(other) == [(1, "L4")]
+
+    def test_nobody_can_write_two_contents_for_one_hash_though_the_seed_be_known(self) -> None:
+        code = (
+            "from lifecycle.replaying import _content; from tests.lives import CANCELED; "
+            "print(hash('a'), _content(CANCELED))"
+        )
+        known = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+        said = [subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, check=True) for _ in "ab"]
+        (seed, content), (same_seed, other_content) = (one.stdout.split() for one in said)
+        assert seed == same_seed
+        assert content != other_content
+
+    @pytest.mark.parametrize("event", LIFE, ids=lambda event: str(event.tag))
+    def test_whatever_differs_is_other_content(self, event: lc.Event) -> None:
+        values: Any = {
+            field.name: lc.RequestCounts(9, 8, 7, 6, 5)
+            if field.type is lc.RequestCounts
+            else T + 9 * DAY
+            if field.name.endswith("_at")
+            else 77
+            if field.type is int
+            else "other"
+            for field in attrs.fields(type(event))
+        }
+        others = [attrs.evolve(event, **{name: value}) for name, value in values.items()]
+        assert len({replaying._content(one) for one in (event, *others)}) == len(others) + 1
 
 
 class TestT1:
