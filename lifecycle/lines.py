@@ -51,9 +51,13 @@ class File:
 
     Args:
         path: Where it is, whether it is compressed or not; ``-`` is standard input.
+        start: Only what stands from here on is read, in lines that are numbered from 1; not of a compressed file.
+        end: Only what stands before this place is read.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, start: int = 0, end: int | None = None) -> None:
+        self._start = start
+        self._end = end
         self.path = os.fsdecode(path)
         """The path, as it was given."""
         self.bytes_read = 0
@@ -127,7 +131,7 @@ class File:
             max_bytes: The longest line; of a longer one that spans pieces no more than this is held. One that does not
                 is given as any other.
             size: How long a piece is, about.
-            start: Where to begin, if it is not compressed.
+            start: Where to begin in the whole file, if it is not compressed.
 
         Raises:
             LogError: As for `blocks`.
@@ -164,12 +168,12 @@ class File:
 
         Returns:
             Spans of whole lines, from its beginning to near its end; the rest is for `pieces`. None of them if it is
-            short, if it cannot be read at any place, or if a line is too long.
+            short or only a part, if it cannot be read at any place, or if a line is too long.
 
         Raises:
             LogError: It cannot be opened or read.
         """
-        length = self.size()
+        length = self.size() if self._start == 0 and self._end is None else None
         if length is None or length < 2 * size or self.span(0, len(GZIP)) == GZIP:
             return []
         cuts = [0]
@@ -198,6 +202,8 @@ class File:
 
     def _chunks(self, size: int = 0, start: int = 0) -> Iterator[bytes]:
         size = size or CHUNK
+        start = start or self._start
+        left = None if self._end is None else self._end - start
         try:
             with contextlib.ExitStack() as stack:
                 raw = _stdin() if self.path == STDIN else stack.enter_context(Path(self.path).open("rb"))
@@ -208,7 +214,8 @@ class File:
                 elif buffered.peek(2)[:2] == GZIP:
                     file = stack.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, buffered)))
                 read = file.read1 if size <= CHUNK else file.read  # who asks for much has time to wait for it
-                while chunk := read(size):
+                while chunk := read(size if left is None else min(size, left)):
+                    left = None if left is None else left - len(chunk)
                     self.bytes_read = _told(buffered)
                     yield chunk
         except _UNREADABLE as error:

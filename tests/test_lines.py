@@ -359,6 +359,28 @@ class TestSpans:
         assert (error.path, error.line) == (str(path), None)
 
 
+class TestAPartOfAFile:
+    @pytest.mark.parametrize("start", [0, 4, 8])
+    @pytest.mark.parametrize("end", [8, 12, 14, None])
+    def test_is_read_as_if_it_were_a_file(self, path: Path, start: int, end: int | None) -> None:
+        text = b"one\ntwo\nsix\nte"
+        path.write_bytes(text)
+        file = File(path, start=start, end=end)
+        lines = text[start:end].splitlines()
+        torn = not text[start:end].endswith(b"\n")
+        assert [line for _, block, _ in file.blocks(100) for line in block] == lines
+        assert [number for number, _, _ in file.blocks(100)][:1] == [1][: len(lines)]
+        pieces = [piece for piece in file.pieces(100, 5) if piece is not None]
+        assert b"".join(bytes(part) for parts, _ in pieces for part in parts) == text[start:end]
+        assert [is_torn for _, is_torn in pieces][-1:] == [torn][: len(lines)]
+
+    def test_is_not_cut_again(self, path: Path) -> None:
+        path.write_bytes(b"line\n" * 100)
+        assert len(File(path).spans(100, 50)) > 1
+        assert File(path, start=5).spans(100, 50) == []
+        assert File(path, end=450).spans(100, 50) == []
+
+
 class TestLinesThatSomebodyElseReads:
     """In blocks as of a file; none is torn."""
 
