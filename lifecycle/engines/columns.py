@@ -181,6 +181,12 @@ def structured(stored: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, list
     return batch.filter(pa.array(~wrong)), refused
 
 
+def refusal(path: str, row: int, problems: tuple[tuple[str, str], ...]) -> LogError:
+    """What is said of a row of a file, from 1, that is no record."""
+    text = "; ".join(f"{where}: {message}" for where, message in problems)
+    return LogError(path, row, f"no record: {text}", problems)
+
+
 def _text(column: pa.Array) -> tuple[pa.Array, Any]:
     text = column.cast(pa.large_string())
     try:

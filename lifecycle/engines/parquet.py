@@ -54,6 +54,8 @@ class Reading:
         with self._opened() as file:
             self.rows: int = file.metadata.num_rows
             """How many rows it has."""
+            self.groups = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+            """How many rows stand in each of its groups."""
             self.size = Path(self.path).stat().st_size
             """How long it is, in bytes."""
 
@@ -62,20 +64,29 @@ class Reading:
         """How much of it has been read, for showing progress."""
         return self.size * self.rows_read // max(1, self.rows)
 
-    def blocks(self, rows: int = columns.ROWS, *, threads: bool = True) -> Iterator[columns.Block]:
+    def blocks(
+        self, rows: int = columns.ROWS, *, groups: range | None = None, threads: bool = True
+    ) -> Iterator[columns.Block]:
         """
-        Read it, in parts of `columns.COLUMNS`, so many *rows* each; in *threads*, which takes more of the processor.
+        Read it, in parts of `columns.COLUMNS`.
+
+        Args:
+            rows: How many rows a part has.
+            groups: Which of its groups, if not all.
+            threads: Whether several columns are read at once, which takes more of the processor in all.
 
         Raises:
             LogError: It cannot be read to its end. What stands before has been given.
         """
-        self.rows_read = 0
+        groups = range(len(self.groups)) if groups is None else groups
+        self.rows_read = sum(self.groups[: groups.start])
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
-            for group in range(file.metadata.num_row_groups):
+            for group in groups:
                 for stored in file.iter_batches(batch_size=rows, row_groups=[group], use_threads=threads):
-                    batch, refused = columns.structured(stored, self.rows_read + 1)
-                    errors = [self._refused(self.rows_read + 1 + row, problems) for row, problems in refused]
+                    first = self.rows_read + 1
+                    batch, refused = columns.structured(stored, first)
+                    errors = [columns.refusal(self.path, first + row, problems) for row, problems in refused]
                     self.rows_read += stored.num_rows
                     yield batch, errors
 
@@ -129,10 +140,6 @@ class Reading:
         misfit = columns.misfit(schema)
         if misfit is not None:
             raise LogError(self.path, None, f"is no log: {misfit}")
-
-    def _refused(self, row: int, problems: tuple[tuple[str, str], ...]) -> LogError:
-        text = "; ".join(f"{path}: {message}" for path, message in problems)
-        return LogError(self.path, row, f"no record: {text}", problems)
 
 
 class Piece:
