@@ -161,6 +161,7 @@ def replay(
     "lifecycle audit sqlite:///batches.db --profile hosted",
     "lifecycle audit year.jsonl --jobs 0",
     "lifecycle audit 'logs/*.parquet' --order version --memory-limit 512MB",
+    "lifecycle audit 'logs/*.parquet' --engine spark --master spark://host:7077",
 )
 def audit(
     *logs: Logs,
@@ -170,15 +171,15 @@ def audit(
         Literal["log", "version"],
         Parameter(
             help="In which order the events of a batch are judged: as they stand in the log; or by version (ties by "
-            "the path of the file, then line), whatever the order of the files. That needs DuckDB."
+            "the path of the file, then line), whatever the order of the files. That needs DuckDB or Spark."
         ),
     ] = "log",
     engine: Annotated[
-        Literal["one", "duckdb"] | None,
+        Literal["one", "duckdb", "spark"] | None,
         Parameter(
             help="Who brings the events of a batch together: one pass, with a small state for each batch; or DuckDB, "
-            "which sorts first, in little memory. By default it is one pass, and DuckDB where another of its options "
-            "is given, or Parquet among other logs.",
+            "which sorts first, in little memory; or Spark, which does so on many machines. By default it is one pass, "
+            "and DuckDB where another of its options is given, or Parquet among other logs.",
         ),
     ] = None,
     memory_limit: Annotated[
@@ -196,6 +197,20 @@ def audit(
             "With two or more, Parquet is read ahead.",
         ),
     ] = 1,
+    master: Annotated[
+        str | None,
+        Parameter(
+            converter=_word,
+            help="Which cluster of Spark, such as spark://host:7077 or yarn; by default it is this machine. Its "
+            "workers have to reach the logs under the same paths, and have lifecycle[spark] installed.",
+        ),
+    ] = None,
+    partitions: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1), help="In how many parts Spark sorts and judges; by default it finds out by itself."
+        ),
+    ] = None,
 ) -> int:
     """
     Find everything that is wrong with a log.
@@ -206,7 +221,7 @@ def audit(
     """
     from lifecycle.cli import logs as commands
 
-    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1)
+    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions)
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
 

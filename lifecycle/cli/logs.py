@@ -30,9 +30,10 @@ from lifecycle.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from lifecycle.cli.records import Until, bulk, opened
+from lifecycle.cli.records import Input, Until, bulk, opened
 from lifecycle.engines import Order, check_size
 from lifecycle.engines.report import Audit, Findings
+from lifecycle.lines import STDIN
 from lifecycle.machine import allowed
 from lifecycle.replaying import Reducer
 
@@ -154,7 +155,7 @@ def _write_states(report: Report) -> None:
 # ------------------------------------------------------------------------------------------------------------- audit
 
 
-Engine = Literal["one", "duckdb"]
+Engine = Literal["one", "duckdb", "spark"]
 
 
 @attrs.frozen
@@ -171,6 +172,10 @@ class How:
     """How many threads DuckDB may use."""
     jobs: int = 1
     """How many processes read lines in one pass."""
+    master: str | None = None
+    """Which cluster of Spark; None: this machine."""
+    partitions: int | None = None
+    """In how many parts Spark judges."""
 
 
 def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int:
@@ -178,7 +183,9 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
     wants_duckdb = _check(how)
     broken_off: LogError | StoreError | None = None
     with opened("audit", paths, None, None, streams=False) as records:
-        if wants_duckdb or (how.engine is None and records.parquet and not records.is_parquet):
+        if how.engine == "spark":
+            done = _by_spark(records, profile, how)
+        elif wants_duckdb or (how.engine is None and records.parquet and not records.is_parquet):
             done = bulk("duckdb").audit_sources(
                 records.sources(),
                 profile=profile,
@@ -212,6 +219,22 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
     return FOUND if any(count for tier, count in tiers.items() if tier is not Tier.ADVICE) else CLEAN
 
 
+def _by_spark(records: Input, profile: Profile, how: How) -> Audit:
+    if records.stores or STDIN in records.names:
+        raise UsageError("the engine spark reads files, which every worker can open; `lifecycle convert` makes one")
+    spark: Any = bulk("spark")
+    with spark.session(how.master or "local[*]") as session:
+        done: Audit = spark.audit(
+            records.names,
+            session=session,
+            profile=profile,
+            order=how.order,
+            partitions=how.partitions,
+            on_torn=records.note_torn,
+        )
+    return done
+
+
 def _check(how: How) -> bool:
     """Whether *how* can only be done by DuckDB; a `UsageError` if it cannot be done."""
     if how.memory_limit is not None:
@@ -224,7 +247,13 @@ def _check(how: How) -> bool:
         "--memory-limit": how.memory_limit is not None,
         "--threads": how.threads is not None,
     }
-    if how.engine == "one":
+    if how.engine != "spark":
+        for option, value in (("--master", how.master), ("--partitions", how.partitions)):
+            if value is not None:
+                raise UsageError(f"{option} needs the engine spark")
+    else:
+        wanted.pop("--order version")  # that it can, too
+    if how.engine in {"one", "spark"}:
         for option, given in wanted.items():
             if given:
                 raise UsageError(f"{option} needs the engine duckdb")

@@ -261,13 +261,17 @@ class Input:
     def _read(self, paths: Sequence[str], refused: list[LogError] | None) -> log.Reading:
         def note(error: LogError) -> None:
             if error.torn:
-                self._torn.append(error)
+                self.note_torn(error)
             elif refused is not None:
                 refused.append(error)
 
         reading = log.read(*paths, on_error=note, batch_id=self._batch_id, until=self._until)
         self._readings.append(reading)
         return reading
+
+    def note_torn(self, error: LogError) -> None:
+        """Take note of a torn tail; `tell` says so."""
+        self._torn.append(error)
 
     @property
     def done(self) -> int:
