@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
@@ -75,6 +76,10 @@ How many bits of a number of a line on its way are those of the line in its part
 that the numbers have the order of the file. Nobody knows how many lines stand before a part until all are read.
 """
 _FOUND_AT_ONCE = 1000
+_HELD = 20_000
+"""How many findings a worker holds in memory."""
+_GOODBYE = 10.0
+"""How many seconds Java has to end."""
 
 # ------------------------------------------------------------------------------------------- what travels through Spark
 
@@ -257,7 +262,7 @@ class _Judge:
     def judged(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Rows of `_FOUND`."""
         names = list(map(str, range(self.files or 0)))
-        done = Audit(Findings((), "log"))
+        done = Audit(Findings((), "log", run=_HELD))
         refusals, torn = Reducer(self.profile), list[LogError]()
 
         def refuse(error: LogError) -> None:
@@ -360,6 +365,7 @@ def audit_dataframe(
     """
     if not isinstance(df, DataFrame):
         raise TypeError(f"df: expected a data frame of Spark, got {df!r}")
+    _check(order, partitions)
     with _spoken():
         return _audited(_placed(df), None, profile, order, partitions)
 
@@ -395,6 +401,7 @@ def audit(
     """
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"paths: expected several, got {paths!r}")
+    _check(order, partitions)
     names = expanded(paths)
     if STDIN in names:
         raise ValueError("paths: standard input is no file that workers could read")
@@ -403,7 +410,8 @@ def audit(
     parts = list(_parts(names))
     with _spoken():
         rows = _each(session, _Reader(parts), len(parts), _ROWS)
-        return _audited(rows, _Files(session, names, parts), profile, order, partitions, on_torn)
+        files = _Files(names, parts, lambda some: _each(session, _Counter(some), len(some), _COUNTED).collect())
+        return _audited(rows, files, profile, order, partitions, on_torn)
 
 
 def _parts(names: Sequence[str]) -> Iterator[_Part]:
@@ -444,9 +452,10 @@ def _mapped(rows: DataFrame, work: Callable[..., Any], schema: t.StructType) -> 
 class _Files:
     """What the places of findings mean that were read in parts."""
 
-    session: SparkSession
     names: Sequence[str]
     parts: Sequence[_Part]
+    count: Callable[[Sequence[_Part]], Sequence[Any]]
+    """How many lines there are in parts: rows of `_COUNTED`."""
 
     def before(self, places: Iterable[int]) -> dict[tuple[int, int], int]:
         """How many lines stand before each part of these files, by the file and the number of the part."""
@@ -454,8 +463,7 @@ class _Files:
         wanted = set(places)
         # Of the last part of a file nobody has to know how many lines it has.
         parts = [part for part in self.parts if part.file in wanted and part.end is not None and not part.is_parquet]
-        rows = _each(self.session, _Counter(parts), len(parts), _COUNTED).collect() if parts else []
-        counts = {row["part"]: row["lines"] for row in rows}
+        counts = {row["part"]: row["lines"] for row in self.count(parts)} if parts else {}
         for number, part in enumerate(parts):
             found[part.file, part.number + 1] = found.get((part.file, part.number), 0) + counts[number]
         return found
@@ -513,6 +521,13 @@ _KEYS: Mapping[Order, Sequence[str]] = {
 }
 
 
+def _check(order: Order, partitions: int | None) -> None:
+    if order not in _KEYS:
+        raise ValueError(f"order: expected log or version, got {order!r}")
+    if partitions is not None and partitions < 1:
+        raise ValueError(f"partitions: expected 1 or more, got {partitions}")
+
+
 def _audited(
     rows: DataFrame,
     files: _Files | None,
@@ -521,10 +536,6 @@ def _audited(
     partitions: int | None,
     on_torn: Callable[[LogError], object] | None = None,
 ) -> Audit:
-    if order not in _KEYS:
-        raise ValueError(f"order: expected log or version, got {order!r}")
-    if partitions is not None and partitions < 1:
-        raise ValueError(f"partitions: expected 1 or more, got {partitions}")
     # What is no record has no stream: it goes anywhere, or else a partition would have all of it.
     by = ["batch_id"] if files is None else ["batch_id", "refused"]
     together = rows.repartition(*by) if partitions is None else rows.repartition(partitions, *by)
@@ -532,16 +543,21 @@ def _audited(
     found = _mapped(together.sortWithinPartitions(*_KEYS[order]), judge, _FOUND)
     found = found.persist(StorageLevel.DISK_ONLY)
     try:
-        return _collected(found, files, order, on_torn)
+        # Whatever is asked for first has all of it done, and kept where it was done.
+        totals = found.where("rule IS NULL").collect()
+        rest = found.where("rule IS NOT NULL")
+        return _report(totals, lambda: rest.toLocalIterator(prefetchPartitions=True), files, order, on_torn)
     finally:
         found.unpersist()
 
 
-def _collected(
-    found: DataFrame, files: _Files | None, order: Order, on_torn: Callable[[LogError], object] | None
+def _report(
+    totals: Sequence[Any],
+    rest: Callable[[], Iterable[Any]],
+    files: _Files | None,
+    order: Order,
+    on_torn: Callable[[LogError], object] | None,
 ) -> Audit:
-    # Whatever is asked for first has all of it done, and kept where it was done.
-    totals = found.where("rule IS NULL").collect()
     told = sorted({name for row in totals for name in row["files"]})
     names = told if files is None else files.names
     done = Audit(Findings(names, order))
@@ -551,7 +567,7 @@ def _collected(
     if told:
         torn: list[tuple[int, LogError]] = []
         before = {} if files is None else files.before(map(int, told))
-        for row in found.where("rule IS NOT NULL").toLocalIterator(prefetchPartitions=True):
+        for row in rest():
             file, line = row["file"], row["line"]
             if files is not None:
                 file, line = files.names[int(file)], (line & _MASK) + before.get((int(file), line >> _LINES), 0)
@@ -580,7 +596,21 @@ def _finding(row: Any, file: str | None, line: int | None) -> Finding:
 
 @contextlib.contextmanager
 def _spoken() -> Iterator[None]:
-    """Whatever Spark raises, as an error of ours: a sentence, and no trace of Java."""
+    """Whatever Spark raises, as an error of ours: a sentence, and no trace of Java, which PySpark would log."""
+    with contextlib.ExitStack() as stack:
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            stack.callback(setattr, logger, "disabled", logger.disabled)
+            logger.disabled = True
+        with _translated_errors():
+            yield
+
+
+_LOGGERS: Final = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -644,18 +674,26 @@ _SETTINGS: Mapping[str, str] = {
 @contextlib.contextmanager
 def session(master: str = "local[*]", *, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
     """
-    A session of Spark for those who have none, which ends with the ``with`` block. It serves no page, and logs nothing.
+    A session of Spark, for those who have none.
+
+    If this process has one already, it is that one, and stays as it is.  One of our own serves no page, logs nothing,
+    and ends with the ``with`` block.
 
     Args:
         master: Where: ``local[2]`` for two threads of this machine, ``spark://host:7077``, ``yarn``, ``k8s://...``.
-        settings: More settings (``spark.executor.memory`` and so on). ``spark-defaults.conf`` counts, too.
+        settings: More settings (``spark.executor.memory`` and so on) for one of our own. ``spark-defaults.conf``
+            counts, too.
 
     Raises:
         EngineError: There is no Java; the master does not answer, or gives no worker within a minute; or this process
-            has a session already.
+            has a session elsewhere.
     """
-    if SparkContext._active_spark_context is not None:  # noqa: SLF001 -- PySpark has no other way to ask
-        raise EngineError("this process has a session of Spark already, and cannot have two")
+    active = SparkContext._active_spark_context  # noqa: SLF001 -- PySpark has no other way to ask
+    if active is not None:
+        if active.master != master:
+            raise EngineError(f"this process has a session of Spark at {active.master}, and cannot have two")
+        yield SparkSession(active)
+        return
     _check_java()
     is_local = _LOCAL.fullmatch(master) is not None
     if not is_local:
@@ -666,8 +704,8 @@ def session(master: str = "local[*]", *, settings: Mapping[str, str] | None = No
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     config.setAll(list((settings or {}).items()))
     interrupt = signal.getsignal(signal.SIGINT)
+    # Into the file goes what Java says of itself.
     with tempfile.TemporaryFile() as said, _spoken(), contextlib.ExitStack() as stack:
-        # Into the file goes what Java says of itself.
         gateway = _launched(config, said)
         stack.callback(_close, gateway)
         context = SparkContext(conf=config, gateway=gateway)
@@ -742,7 +780,7 @@ def _close(gateway: Any) -> None:
         gateway.shutdown()
     gateway.proc.stdin.close()  # then it ends by itself
     try:
-        gateway.proc.wait(10)
+        gateway.proc.wait(_GOODBYE)
     except subprocess.TimeoutExpired:
         gateway.proc.kill()
         gateway.proc.wait()
