@@ -1,7 +1,8 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `docs`, `faults`, `fuzz`, `mutants`, `specs`, `thorough`.
+`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `docs`, `faults`, `fuzz`, `mutants`, `spark`, `specs`,
+`thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 On the oldest interpreter no test function is left out, on the others those of `OURS` (and `KIT`).  How many each tries,
 and how large its batches are, is a matter of time: some here (profile `brief` of tests/conftest.py), more by
@@ -33,6 +34,8 @@ LOWEST_MINOR = 11
 """The first supported Python is 3.11 (`requires-python`)."""
 
 EXTRAS = ("bulk", "cli", "postgres", "sql", "testing", "tracker")
+# PySpark is a download of 450 MB, built when it is installed: so only those sessions have it that run it.
+SPARK = "spark"
 
 _PROBE = (
     "import platform, ssl, sys;"  # without ssl nothing can be installed
@@ -84,10 +87,10 @@ for _version, _executable in INTERPRETERS.values():
         os.environ["PATH"] = os.pathsep.join([str(_executable.parent), os.environ["PATH"]])
 
 
-def _requirements() -> list[str]:
+def _requirements(*more: str) -> list[str]:
     """What users may get with the package: the dependencies and those of the extras."""
     extras = PYPROJECT["project"]["optional-dependencies"]
-    return [*PYPROJECT["project"]["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
+    return [*PYPROJECT["project"]["dependencies"], *(line for extra in (*EXTRAS, *more) for line in extras[extra])]
 
 
 def _group(*names: str) -> tuple[str, ...]:
@@ -99,6 +102,8 @@ def _group(*names: str) -> tuple[str, ...]:
 OURS = ("docs", "specs", "store/faults", "test_mutation.py", "test_oracle.py", "tracker/test_faults.py")
 # Tests of the kit for tests: run on the oldest with today's Hypothesis, and with the lowest.
 KIT = "testing"
+# Tests that need PySpark, and Java: run on the oldest.
+ON_SPARK = "engines/test_spark.py"
 
 
 def _but(*names: str) -> list[str]:
@@ -109,7 +114,7 @@ _wheels: list[Path] = []
 """The wheel, once a session of this run has built it."""
 
 
-def _install_wheel(session: nox.Session, *more: str) -> None:
+def _install_wheel(session: nox.Session, *more: str, extras: tuple[str, ...] = EXTRAS) -> None:
     """Install the wheel (as built from the tree now) with its extras, and *more*."""
     if not _wheels:
         folder = Path(session.cache_dir).resolve() / "wheel"
@@ -119,7 +124,7 @@ def _install_wheel(session: nox.Session, *more: str) -> None:
     [wheel] = _wheels
     # By force, for a reused environment holds an older build of the same version.
     _install(session, "--force-reinstall", "--no-deps", str(wheel))
-    _install(session, f"lifecycle[{','.join(EXTRAS)}] @ {wheel.as_uri()}", *more)
+    _install(session, f"lifecycle[{','.join(extras)}] @ {wheel.as_uri()}", *more)
 
 
 def _install(session: nox.Session, *arguments: str) -> None:
@@ -170,7 +175,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def typing(session: nox.Session) -> None:
     """Check the types: mypy strictly over everything, pyright as a second opinion on the package."""
-    _install(session, *_requirements(), *_group("typing"))
+    _install(session, *_requirements(SPARK), *_group("typing"))
     session.run("mypy", "--cache-dir", str(Path(session.cache_dir) / "mypy"))
     session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin) or "python")
 
@@ -180,15 +185,16 @@ def tests(session: nox.Session) -> None:
     """Test the installed wheel on the interpreters found; on the oldest with coverage, and what is ours alone."""
     found = ", ".join(f"{version} ({executable})" for version, executable in INTERPRETERS.values())
     session.log(f"interpreters found: {found}")
-    _install_wheel(session, *_group("test"))
-    tests = ROOT / "tests"
+    is_oldest, tests = session.python == OLDEST, ROOT / "tests"
+    _install_wheel(session, *_group("test"), extras=(*EXTRAS, SPARK) if is_oldest else EXTRAS)
+    no_spark = () if is_oldest else (ON_SPARK,)
     if session.posargs:
-        _pytest(session, *_but("docs"), str(tests))
-    elif session.python == OLDEST:
+        _pytest(session, *_but("docs", *no_spark), str(tests))
+    elif is_oldest:
         _pytest(session, *_but(*OURS), str(tests), coverage=True)
         _pytest(session, *(str(tests / name) for name in OURS))
     else:
-        _pytest(session, *_but(*OURS, KIT), str(tests))
+        _pytest(session, *_but(*OURS, KIT, *no_spark), str(tests))
 
 
 @nox.session(python=FLOORS)
@@ -199,7 +205,7 @@ def tests_lowest(session: nox.Session) -> None:
         [floor] = [clause.version for clause in requirement.specifier if clause.operator == ">="]
         pins.append(f"{requirement.name}=={floor}")
     _install_wheel(session, *pins, *_group("test"))
-    _pytest(session, *_but(*OURS), str(ROOT / "tests"))
+    _pytest(session, *_but(*OURS, ON_SPARK), str(ROOT / "tests"))
     if not session.posargs:  # what meets the official SDK has met the lowest and the current one; now the newest 0.x
         _install(session, "--upgrade", "anthropic<1")
         tests = ROOT / "tests"
@@ -220,8 +226,18 @@ def bench(session: nox.Session) -> None:
     _install_wheel(session, *_group("bench"))
     _outside(session, "benchmarks", "tests")  # of the tests, the server that they start
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
-        if "__main__" in script.read_text(encoding="utf-8"):  # the others are what the scripts share
+        # The others are what the scripts share; and Spark has a session of its own.
+        if "__main__" in script.read_text(encoding="utf-8") and script.stem != SPARK:
             session.run("python", "-m", f"benchmarks.{script.stem}", *session.posargs)
+
+
+@nox.session(python=OLDEST, default=False)
+def spark(session: nox.Session) -> None:
+    """Audit 5 million events on Spark and otherwise, kill workers again and again, and run the benchmark (Java)."""
+    _install_wheel(session, *_group("bench", "test"), extras=(*EXTRAS, SPARK))
+    _outside(session, "benchmarks", "tests")
+    session.run("python", "-m", "tests.engines.spark_long", *session.posargs)
+    session.run("python", "-m", "benchmarks.spark")
 
 
 @nox.session(python=OLDEST, default=False)
@@ -244,7 +260,7 @@ def faults(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Test on the newest interpreter with larger batches and more examples."""
     _install_wheel(session, *_group("test"))
-    _pytest(session, *_but("docs"), str(ROOT / "tests"), profile="ci")
+    _pytest(session, *_but("docs", ON_SPARK), str(ROOT / "tests"), profile="ci")
 
 
 @nox.session(python=OLDEST, default=False)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -43,6 +43,14 @@ class Cluster:
     """Its master."""
     workers: dict[int, subprocess.Popen[bytes]]
     """The workers, by their process id, which is that of their session, too."""
+    start: Callable[[], subprocess.Popen[bytes]]
+    """Starts one more worker."""
+
+    def add(self) -> None:
+        """Have one more worker."""
+        worker = self.start()
+        self.workers[worker.pid] = worker
+        _said(worker, rb"Successfully registered with master (\S+)")
 
 
 @contextlib.contextmanager
@@ -51,13 +59,11 @@ def started(folder: Path) -> Iterator[Cluster]:
     with contextlib.ExitStack() as stack:
         master = _start(stack, folder, "master.Master")
         url = _said(master, rb"Starting Spark master at (spark://\S+)")
-        workers = [
-            _start(stack, folder, "worker.Worker", "--cores", "1", "--memory", "700m", "--work-dir", f"{folder}/w", url)
-            for _ in range(2)
-        ]
-        for worker in workers:
-            _said(worker, rb"Successfully registered with master (\S+)")
-        yield Cluster(url, {worker.pid: worker for worker in workers})
+        words = "worker.Worker", "--cores", "1", "--memory", "700m", "--work-dir", f"{folder}/w", url
+        cluster = Cluster(url, {}, lambda: _start(stack, folder, *words))
+        for _ in range(2):
+            cluster.add()
+        yield cluster
 
 
 def _start(stack: contextlib.ExitStack, folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
