@@ -162,6 +162,7 @@ def replay(
     "lifecycle audit year.jsonl --jobs 0",
     "lifecycle audit 'logs/*.parquet' --order version --memory-limit 512MB",
     "lifecycle audit 'logs/*.parquet' --engine spark --master spark://host:7077",
+    "lifecycle audit --follow night.jsonl --checkpoint night.checkpoint --findings findings.jsonl",
 )
 def audit(
     *logs: Logs,
@@ -211,6 +212,41 @@ def audit(
             validator=Number(gte=1), help="In how many parts Spark sorts and judges; by default it finds out by itself."
         ),
     ] = None,
+    follow: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Wait for more, and write each finding as it comes, one a line, until interrupted. For files in "
+            "lines, and stores. The options below go with it.",
+        ),
+    ] = False,
+    forget_after: Annotated[
+        str | None,
+        Parameter(
+            converter=_word,
+            help="Keep of a batch that ended so long ago only what late events of it are judged by; by the times in "
+            "the log. Such as 12h; 1d unless given.",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        Parameter(converter=_word, help="A file that says how to go on after a restart. It is made if there is none."),
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        Parameter(
+            converter=_word,
+            help="A file that gets each finding, as a line of JSON, once and once only, however it is killed. "
+            "It needs --checkpoint.",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        Parameter(converter=_word, help="How often the checkpoint is written at the most; 10s unless given."),
+    ] = None,
+    until_end: Annotated[
+        bool, Parameter(negative="", help="End when all that has come is judged, instead of waiting for more.")
+    ] = False,
 ) -> int:
     """
     Find everything that is wrong with a log.
@@ -221,6 +257,31 @@ def audit(
     """
     from lifecycle.cli import logs as commands
 
+    followed = {
+        "--forget-after": forget_after,
+        "--checkpoint": checkpoint,
+        "--findings": findings,
+        "--checkpoint-every": checkpoint_every,
+        "--until-end": until_end or None,
+    }
+    if follow:
+        from lifecycle.cli import following
+
+        others = {
+            "--engine": engine is not None,
+            "--order": order != "log",
+            "--memory-limit": memory_limit is not None,
+            "--threads": threads is not None,
+            "--jobs": jobs != 1,
+            "--master": master is not None,
+            "--partitions": partitions is not None,
+        }
+        options = following.How(forget_after, _name(checkpoint), _name(findings), checkpoint_every, until_end=until_end)
+        given = [option for option, is_given in others.items() if is_given]
+        return following.follow(_names(logs), PROFILES[profile], form, options, given)
+    for option, value in followed.items():
+        if value is not None:
+            raise UsageError(f"{option} goes with --follow")
     how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions)
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
@@ -711,6 +772,10 @@ def completion(
     with until_closed():
         write(app.generate_completion(shell=shell))
     return CLEAN
+
+
+def _name(path: Path | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
