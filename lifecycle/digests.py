@@ -25,7 +25,7 @@ from lifecycle.fusing import new_counts
 from lifecycle.replaying import Stream
 from lifecycle.wire import stamp
 
-SIZE = 40
+SIZE = 44
 """How long a digest is at most. With its key, and its share of the table, it is less than 64 bytes."""
 KEY = 12
 """How long a key is: 96 bits, so that of a thousand million batches no two have the same, but for 1 in 10**11."""
