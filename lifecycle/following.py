@@ -512,9 +512,8 @@ class _Store:
             if position == place.position:
                 found = record.batch_id, record.version, record.event_id
                 return found == (place.batch_id, place.version, place.event_id)
-        # It may have been forgotten since; then of its stream there is still a head.
-        try:
-            return self._store.head(place.batch_id).version >= place.version
+        try:  # it may have been forgotten since
+            return self._store.head(place.batch_id).forgotten
         except StreamNotFound:
             return False
 
