@@ -160,8 +160,8 @@ class TestL4:
 
     def test_nobody_can_write_two_contents_for_one_hash_though_the_seed_be_known(self) -> None:
         code = (
-            "from lifecycle.replaying import _content; from tests.lives import CANCELED; "
-            "print(hash('a'), _content(CANCELED))"
+            "from lifecycle.replaying import content_of; from tests.lives import CANCELED; "
+            "print(hash('a'), content_of(CANCELED))"
         )
         known = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
         said = [subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, check=True) for _ in "ab"]
@@ -182,7 +182,7 @@ class TestL4:
             for field in attrs.fields(type(event))
         }
         others = [attrs.evolve(event, **{name: value}) for name, value in values.items()]
-        assert len({replaying._content(one) for one in (event, *others)}) == len(others) + 1
+        assert len({replaying.content_of(one) for one in (event, *others)}) == len(others) + 1
 
 
 class TestT1:

@@ -56,7 +56,7 @@ def test_long_files_have_many_groups_and_rows_are_counted_through(path: Path, mo
     assert [record for record in reading if isinstance(record, lc.Record)] == found
     assert reading.bytes_read == path.stat().st_size
     assert reading.groups == [4, 4, 4, 4, 2]
-    some = [batch.column("line").to_pylist() for batch, _ in reading.blocks(range(1, 3))]
+    some = [batch.column("line").to_pylist() for batch, _ in reading.blocks(groups=range(1, 3))]
     assert some == [[5, 6, 7], [8], [9, 10, 11], [12]]
 
 
