@@ -93,11 +93,13 @@ def audit_sources(
     order: Order,
     memory_limit: str | None,
     threads: int | None,
+    done: Audit | None = None,
 ) -> Audit:
-    """`audit`, for sources of any kind."""
-    findings = Findings([source.name for source in sources], order)
-    reducer, refusals = Reducer(profile), Reducer(profile)
-    done = Audit(findings)
+    """`audit`, for sources of any kind. If *done* is given it grows as the log is judged, and so does its survey."""
+    done = Audit(Findings([source.name for source in sources], order)) if done is None else done
+    findings = done.findings
+    reducer = Reducer(profile) if done.survey is None else done.survey.reducer(profile)
+    refusals = Reducer(profile)
 
     def refuse(error: LogError) -> None:  # while the other waits for its first record
         for finding in refusals.run([error]):

@@ -23,7 +23,9 @@ _LONG = 16 * columns.ROWS
 
 def judge(batches: Iterable[pa.RecordBatch], names: Sequence[str], reducer: Reducer, done: Audit) -> Iterator[Finding]:
     """Judge sorted rows, and count in *done* what they amount to. The *reducer* gets the streams that it has to see."""
-    yield from reducer.run(_records(_screened(batches, reducer.tiers, done), names, reducer, done))
+    # A survey wants to see every record.
+    unsure = _screened(batches, reducer.tiers, done) if done.survey is None else filter(_has_rows, batches)
+    yield from reducer.run(_records(unsure, names, reducer, done))
     done.count(reducer)
 
 
@@ -43,13 +45,15 @@ def _screened(batches: Iterable[pa.RecordBatch], tiers: frozenset[Tier], done: A
             yield batch.filter(pa.array(np.repeat(wrong, sizes)))
 
 
+def _has_rows(batch: pa.RecordBatch) -> bool:
+    return bool(batch.num_rows)
+
+
 def _whole(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, bool]]:
     """Cut sorted rows between streams, and say so; but a very long stream comes in several parts."""
     held: pa.RecordBatch | None = None  # the last stream so far
     long: str | None = None  # the stream that comes in parts
-    for batch in batches:
-        if not batch.num_rows:
-            continue
+    for batch in filter(_has_rows, batches):
         rows = batch if held is None else pa.Table.from_batches([held, batch]).combine_chunks().to_batches()[0]
         held = None
         starts = [0, *_changes(rows.column("batch_id"))]

@@ -5,18 +5,21 @@ The order is the same for every engine: by batch id (none first), version, rule 
 file and line.
 """
 
+import bisect
 import contextlib
 import heapq
+import itertools
 import pickle
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import attrs
 
 from lifecycle.batch import Phase
 from lifecycle.engines import Order
+from lifecycle.engines.survey import Survey
 from lifecycle.errors import EngineError
 from lifecycle.lines import said
 from lifecycle.replaying import Finding, Reducer, Totals
@@ -49,9 +52,11 @@ class Findings:
         self._size = run
         self._run: list[_Keyed] = []
         self._runs: list[IO[bytes]] = []
-        self._close = weakref.finalize(self, _close, self._runs)
+        weakref.finalize(self, _close, self._runs)
         self.tiers = dict.fromkeys(Tier, 0)
         """How many findings there are of each tier."""
+        self.rules = dict.fromkeys(_RANKS, 0)
+        """How many there are of each rule, by its id."""
 
     def add(self, finding: Finding) -> None:
         """
@@ -61,6 +66,7 @@ class Findings:
             EngineError: It has no room on the disk.
         """
         self.tiers[finding.rule.tier] += 1
+        self.rules[finding.rule.id] += 1
         place = self._places.get(finding.file or "", -1)
         rank = _RANKS[finding.rule.id]
         batch_id, version, line = finding.batch_id, finding.version or 0, finding.line or 0
@@ -70,18 +76,15 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         """
-        Give all of them, once, in order.
+        Give all of them in order, as often as they are asked for, but not twice at the same time.
 
         Raises:
             EngineError: They cannot be read back.
         """
         self._run.sort(key=_key)
-        try:
-            # Earlier runs first, for the merge takes what is equal in their order.
-            for _, finding in heapq.merge(*map(_read, self._runs), self._run, key=_key):
-                yield finding
-        finally:
-            self._close()
+        # Earlier runs first, for the merge takes what is equal in their order.
+        for _, finding in heapq.merge(*map(_read, self._runs), self._run, key=_key):
+            yield finding
 
     def _put_off(self) -> None:
         self._run.sort(key=_key)
@@ -130,12 +133,59 @@ def _read(file: IO[bytes]) -> Iterator[_Keyed]:
         yield keyed
 
 
+@attrs.frozen
+class Ranked:
+    """A batch, and how much is wrong with it."""
+
+    batch_id: str
+    """The batch."""
+    findings: int
+    """How many findings it has."""
+    rules: Mapping[str, int]
+    """How many of each rule, by its id; in the order of the rulebook."""
+    first: Finding
+    """The first of them in the order of a report."""
+
+
+class Tally:
+    """
+    What findings add up to: by rule, and the batches that have the most of them.
+
+    Args:
+        most: How many batches are kept.
+    """
+
+    def __init__(self, *, most: int = 10) -> None:
+        self._most = most
+        self.batches = dict.fromkeys(_RANKS, 0)
+        """How many batches break each rule, by its id."""
+        self.worst: list[Ranked] = []
+        """The batches with the most findings; of equals those that come first."""
+
+    def over(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Hand findings on that come in the order of a report. When they are through, all is added up."""
+        for batch_id, group in itertools.groupby(findings, key=lambda finding: finding.batch_id):
+            found = dict.fromkeys(_RANKS, 0)
+            first = next(group)
+            for finding in itertools.chain((first,), group):
+                found[finding.rule.id] += 1
+                yield finding
+            if batch_id is None:
+                continue  # a line that is no record is of no batch
+            rules = {rule_id: count for rule_id, count in found.items() if count}
+            for rule_id in rules:
+                self.batches[rule_id] += 1
+            ranked = Ranked(batch_id, sum(rules.values()), rules, first)
+            bisect.insort(self.worst, ranked, key=lambda one: -one.findings)
+            del self.worst[self._most :]
+
+
 @attrs.define
 class Audit:
     """What an audit has found."""
 
     findings: Findings
-    """All that is wrong, to be read once: by batch id (none first), version, rule, file and line."""
+    """All that is wrong: by batch id (none first), version, rule, file and line."""
     events: int = 0
     """How many records there were, repeats among them; what is no record is not counted."""
     streams: int = 0
@@ -144,6 +194,8 @@ class Audit:
     """How many of them have a broken law among their findings."""
     phases: dict[Phase, int] = attrs.field(factory=lambda: dict.fromkeys(Phase, 0))
     """In which phases the batches of the streams are; those without a legal `Created` are in none."""
+    survey: Survey | None = None
+    """What the log looks like, if that was asked for."""
 
     def add(self, totals: Totals) -> None:
         """Count other streams in."""
@@ -156,6 +208,8 @@ class Audit:
     def count(self, reducer: Reducer) -> None:
         """Count the streams of *reducer*, and let it forget them."""
         self.add(reducer.totals())
+        if self.survey is not None:
+            self.survey.close()
         reducer.streams.clear()
         reducer.broken.clear()
         reducer.events = 0
