@@ -161,6 +161,7 @@ def replay(
     "lifecycle audit sqlite:///batches.db --profile hosted",
     "lifecycle audit year.jsonl --jobs 0",
     "lifecycle audit 'logs/*.parquet' --order version --memory-limit 512MB",
+    "lifecycle audit night.jsonl --html night.html",
     "lifecycle audit 'logs/*.parquet' --engine spark --master spark://host:7077",
     "lifecycle audit --follow night.jsonl --checkpoint night.checkpoint --findings findings.jsonl",
 )
@@ -198,6 +199,14 @@ def audit(
             "With two or more, Parquet is read ahead.",
         ),
     ] = 1,
+    html: Annotated[
+        Path | None,
+        Parameter(
+            converter=_word,
+            help="Write a page for people, too: one new file that loads nothing, for any browser.",
+        ),
+    ] = None,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite the page.")] = False,
     master: Annotated[
         str | None,
         Parameter(
@@ -275,6 +284,7 @@ def audit(
             "--jobs": jobs != 1,
             "--master": master is not None,
             "--partitions": partitions is not None,
+            "--html": html is not None,
         }
         options = following.How(forget_after, _name(checkpoint), _name(findings), checkpoint_every, until_end=until_end)
         given = [option for option, is_given in others.items() if is_given]
@@ -282,7 +292,8 @@ def audit(
     for option, value in followed.items():
         if value is not None:
             raise UsageError(f"{option} goes with --follow")
-    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions)
+    page = None if html is None else os.fspath(html)
+    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions, page, force)
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
 

@@ -2,16 +2,15 @@
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from lifecycle import LAWS, LogError, Record, log
+from lifecycle import LAWS, LogError, Record
 from lifecycle.cli import stores
-from lifecycle.cli.output import CLEAN, FOUND, UsageError, until_closed
+from lifecycle.cli.output import CLEAN, FOUND, UsageError, cannot_be_written, new_file, until_closed
 from lifecycle.cli.records import Input, bulk, is_url, opened
-from lifecycle.lines import STDIN, said
+from lifecycle.lines import STDIN
 
 _PARQUET = ".parquet"
 
@@ -70,7 +69,7 @@ def _output(to: str, *, force: bool) -> Iterator[_Take]:
         with stores.standard_output() as take:
             yield take
         return
-    with _new_file(to, force=force) as path:
+    with new_file(to, force=force) as path:
         if to.endswith(_PARQUET):
             with bulk("parquet").Writer(path, name=to) as file:
 
@@ -80,51 +79,11 @@ def _output(to: str, *, force: bool) -> Iterator[_Take]:
 
                 yield take_rows
         else:
-            with _translated(to), Path(path).open("wb") as lines:
+            with cannot_be_written(to), Path(path).open("wb") as lines:
 
                 def take_lines(part: Sequence[Record]) -> None:
                     lines.write(b"".join(stores.log_line(record) for record in part))
 
                 yield take_lines
-        with _translated(to), Path(path).open("r+b") as written:
+        with cannot_be_written(to), Path(path).open("r+b") as written:
             os.fsync(written.fileno())
-
-
-@contextlib.contextmanager
-def _new_file(to: str, *, force: bool) -> Iterator[str]:
-    """A file beside the one that is wanted, which takes its name in the end. If anything fails there is none."""
-    _check_free(to, force=force)
-    folder, name = os.path.split(to)
-    path = os.path.join(folder, f".{name[:80]}.{secrets.token_hex(4)}.part")  # noqa: PTH118 -- it keeps "./"
-    with _translated(to):
-        Path(path).open("xb").close()
-    try:
-        yield path
-        _check_free(to, force=force)
-        with _translated(to):
-            Path(path).replace(to)
-            log.sync_folder(to)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(path).unlink()
-        raise
-
-
-def _check_free(to: str, *, force: bool) -> None:
-    with _translated(to):
-        if not os.path.lexists(to):
-            return
-        if not Path(to).is_file():  # /dev/null, say, would be gone
-            raise LogError(to, None, "is no file; nothing was written")
-        if not force:
-            raise LogError(to, None, "is there already; nothing was written, --force overwrites it")
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    try:
-        yield
-    except LogError:
-        raise
-    except (OSError, ValueError) as error:
-        raise LogError(path, None, f"cannot be written: {said(error)}") from error

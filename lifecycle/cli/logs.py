@@ -1,15 +1,17 @@
 """The commands that read event logs: replay, audit, show."""
 
 import contextlib
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
-from lifecycle import Finding, LogError, MessageBatch, Profile, Record, Report, StoreError, Tier, wire
+from lifecycle import RULES, Finding, LogError, MessageBatch, Profile, Record, Report, StoreError, Tier, wire
 from lifecycle import replay as rebuild
 from lifecycle.cli.batch_view import changes, counts_text, span_text, time_text
 from lifecycle.cli.output import (
@@ -21,8 +23,10 @@ from lifecycle.cli.output import (
     Prose,
     Table,
     UsageError,
+    cannot_be_written,
     is_terminal,
     json_text,
+    new_file,
     plural,
     talk,
     until_closed,
@@ -32,13 +36,16 @@ from lifecycle.cli.output import (
 )
 from lifecycle.cli.records import Input, Until, bulk, opened
 from lifecycle.engines import Order, check_size
-from lifecycle.engines.report import Audit, Findings
+from lifecycle.engines.report import Audit, Findings, Tally
+from lifecycle.engines.survey import Survey
 from lifecycle.lines import STDIN
 from lifecycle.machine import allowed
 from lifecycle.replaying import Reducer
+from lifecycle.rules import WIRE
 
 FINDING_TITLES = ("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
 
+_WORST = 5  # batches that `audit` names in the end
 _TOLD = 20  # findings that `replay` tells of; `audit` lists them all
 
 _TIME = re.compile(
@@ -176,47 +183,77 @@ class How:
     """Which cluster of Spark; None: this machine."""
     partitions: int | None = None
     """In how many parts Spark judges."""
+    html: str | None = None
+    """Where a page for people is written, too."""
+    force: bool = False
+    """Whether that may overwrite a file."""
 
 
 def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int:
-    """Write every finding. In one pass what was found before a file failed is written, too."""
+    """Write every finding. In one pass what was found before a file failed is written, too, but no page."""
     wants_duckdb = _check(how)
     broken_off: LogError | StoreError | None = None
-    with opened("audit", paths, None, None, streams=False) as records:
-        if how.engine == "spark":
-            done = _by_spark(records, profile, how)
-        elif wants_duckdb or (how.engine is None and records.parquet and not records.is_parquet):
-            done = bulk("duckdb").audit_sources(
-                records.sources(),
-                profile=profile,
-                order=how.order,
-                memory_limit=how.memory_limit,
-                threads=how.threads,
-            )
-        else:
-            done = Audit(Findings(records.names, how.order))
-            reducer = Reducer(profile, wire.DATA)
-            try:
-                for finding in reducer.run(records.for_reducer(), how.jobs):
-                    done.findings.add(finding)
-            except (LogError, StoreError) as error:
-                broken_off = error
-            done.count(reducer)
-    tiers = done.findings.tiers
-    with until_closed():
-        if form == "jsonl":
-            write_json_lines(map(finding_values, done.findings))
-        elif form == "json":
-            _write_audit(done)
-        else:
-            table = Table(*FINDING_TITLES)
-            for finding in done.findings:
-                table.add(*finding_cells(finding))
-            table.finish()
-            _write_summary(done)
-    if broken_off is not None:
-        raise broken_off
+    with _page_file(how) as page:
+        with opened("audit", paths, None, None, streams=False) as records:
+            survey = None if page is None else Survey()
+            done = Audit(Findings(records.names, how.order), survey=survey)
+            if how.engine == "spark":
+                done = _by_spark(records, profile, how)
+            elif wants_duckdb or (how.engine is None and records.parquet and not records.is_parquet):
+                bulk("duckdb").audit_sources(
+                    records.sources(done),
+                    profile=profile,
+                    order=how.order,
+                    memory_limit=how.memory_limit,
+                    threads=how.threads,
+                    done=done,
+                )
+            else:
+                reducer = Reducer(profile, wire.DATA) if survey is None else survey.reducer(profile)
+                records.reducer = reducer
+                try:
+                    for finding in reducer.run(records.for_reducer(), how.jobs):
+                        done.findings.add(finding)
+                except (LogError, StoreError) as error:
+                    broken_off = error
+                done.count(reducer)
+        tiers = done.findings.tiers
+        with until_closed():
+            if form == "jsonl":
+                write_json_lines(map(finding_values, done.findings))
+            elif form == "json":
+                _write_audit(done)
+            else:
+                _write_table(done)
+        if broken_off is not None:
+            raise broken_off
+        if page is not None:
+            page(done, records.names, profile)
     return FOUND if any(count for tier, count in tiers.items() if tier is not Tier.ADVICE) else CLEAN
+
+
+_WritePage = Callable[[Audit, Sequence[str], Profile], None]
+
+
+@contextlib.contextmanager
+def _page_file(how: How) -> Iterator[_WritePage | None]:
+    """What writes the page, if one is wanted. Where it cannot be, that is said before anything is read."""
+    if how.html is None:
+        yield None
+        return
+    from lifecycle.cli.page import page
+
+    to = how.html
+    with new_file(to, force=how.force) as path:
+
+        def write_page(done: Audit, names: Sequence[str], profile: Profile) -> None:
+            text = page(done, names, profile)
+            with cannot_be_written(to), Path(path).open("wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+        yield write_page
 
 
 def _by_spark(records: Input, profile: Profile, how: How) -> Audit:
@@ -247,12 +284,16 @@ def _check(how: How) -> bool:
         "--memory-limit": how.memory_limit is not None,
         "--threads": how.threads is not None,
     }
+    if how.force and how.html is None:
+        raise UsageError("--force: there is nothing to overwrite without --html")
     if how.engine != "spark":
         for option, value in (("--master", how.master), ("--partitions", how.partitions)):
             if value is not None:
                 raise UsageError(f"{option} needs the engine spark")
     else:
         wanted.pop("--order version")  # that it can, too
+        if how.html is not None:
+            raise UsageError("--html: Spark's workers see no log as a whole; the engines one and duckdb write the page")
     if how.engine in {"one", "spark"}:
         for option, given in wanted.items():
             if given:
@@ -293,12 +334,45 @@ def finding_cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:
 
 
 def _write_audit(done: Audit) -> None:
+    tally = Tally()
+    rules = {rule_id: count for rule_id, count in done.findings.rules.items() if count}
     write(
         f'{{\n  "events": {done.events},\n  "streams": {done.streams},\n  "broken": {done.broken},\n'
-        f'  "phases": {json_text(done.phases)},\n  "findings": '
+        f'  "phases": {json_text(done.phases)},\n  "rules": {json_text(rules)},\n  "findings": '
     )
-    write_json_array(map(finding_values, done.findings), "  ")
+    write_json_array(map(finding_values, tally.over(done.findings)), "  ")
+    write(',\n  "worst": ')
+    write_json_array(({"batch_id": one.batch_id, "rules": one.rules} for one in tally.worst), "  ")
     write("\n}\n")
+
+
+def _write_table(done: Audit) -> None:
+    tally = Tally(most=_WORST)
+    table = Table(*FINDING_TITLES)
+    for finding in tally.over(done.findings):
+        table.add(*finding_cells(finding))
+    table.finish()
+    prose = Prose()
+    found = [(rule_id, count) for rule_id, count in done.findings.rules.items() if count]
+    if found:
+        prose.add(0)
+        table = Table("rule", "tier", "#findings", "#batches", "what must hold")
+        for rule_id, count in found:
+            rule = WIRE if rule_id == WIRE.id else RULES[rule_id]
+            batches = NOTHING if rule is WIRE else f"{tally.batches[rule_id]:,}"
+            style = STYLES[rule.tier]
+            table.add((rule_id, style), (rule.tier, style), f"{count:,}", batches, rule.sentence)
+        table.finish()
+    if tally.worst:
+        prose.add(0)
+        table = Table("worst", "#findings", "rules", "first at")
+        for one in tally.worst:
+            rules = ", ".join(
+                f"{rule_id} x {count:,}" if count > 1 else rule_id for rule_id, count in one.rules.items()
+            )
+            table.add(one.batch_id, f"{one.findings:,}", rules, place_text(one.first))
+        table.finish()
+    _write_summary(done)
 
 
 def _write_summary(done: Audit) -> None:

@@ -9,14 +9,21 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Literal, TextIO
 from unicodedata import east_asian_width
 
-from lifecycle import Tier
+import attrs
+
+from lifecycle import LogError, Tier, log
+from lifecycle.lines import said
 
 NOTHING: Final = "–"  # noqa: RUF001 -- an en dash: the rulebook's own sign
 """What stands where there is nothing: no batch yet, no time."""
@@ -305,28 +312,101 @@ def _width(text: str) -> int:
     return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+@contextlib.contextmanager
+def new_file(to: str, *, force: bool) -> Iterator[str]:
+    """A file beside the one that is wanted, which takes its name in the end. If anything fails there is none."""
+    _check_free(to, force=force)
+    folder, name = os.path.split(to)
+    path = os.path.join(folder, f".{name[:80]}.{secrets.token_hex(4)}.part")  # noqa: PTH118 -- it keeps "./"
+    with cannot_be_written(to):
+        Path(path).open("xb").close()
+    try:
+        yield path
+        _check_free(to, force=force)
+        with cannot_be_written(to):
+            Path(path).replace(to)
+            log.sync_folder(to)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+        raise
+
+
+def _check_free(to: str, *, force: bool) -> None:
+    with cannot_be_written(to):
+        if not os.path.lexists(to):
+            return
+        if not Path(to).is_file():  # /dev/null, say, would be gone
+            raise LogError(to, None, "is no file; nothing was written")
+        if not force:
+            raise LogError(to, None, "is there already; nothing was written, --force overwrites it")
+
+
+@contextlib.contextmanager
+def cannot_be_written(path: str) -> Iterator[None]:
+    """Say of whatever goes wrong in here that *path* cannot be written."""
+    try:
+        yield
+    except LogError:
+        raise
+    except (OSError, ValueError) as error:
+        raise LogError(path, None, f"cannot be written: {said(error)}") from error
+
+
 # ---------------------------------------------------------------------------------------------------------- progress
 
 _PATIENCE = 1.0  # seconds until a job is worth a progress bar
 
 
+@attrs.frozen
+class Look:
+    """How far a job is."""
+
+    title: str
+    """What it is at: the command, and the stage, where there are several. Another title means another bar."""
+    done: int
+    """How much is done."""
+    total: int | None
+    """How much there is to do; None if that is not known."""
+    unit: Unit
+    """Of what."""
+    events: int | None = None
+    """How many events are done, if that is known and not what is counted anyway."""
+
+
 @contextlib.contextmanager
 def progress(title: str, done: Callable[[], int], total: int | None, unit: Unit, *, streams: bool) -> Iterator[None]:
+    """
+    Show how far a job of one stage is, as `watched` does.
+
+    Args:
+        title: The command.
+        done: How much is done.
+        total: How much there is to do; None if that is not known.
+        unit: Of what.
+        streams: As for `watched`.
+    """
+    with watched(lambda: Look(title, done(), total, unit), streams=streams):
+        yield
+
+
+@contextlib.contextmanager
+def watched(look: Callable[[], Look], *, streams: bool) -> Iterator[None]:
     """
     Show how far a job is, if stderr is a terminal and the job takes more than a second.
 
     Args:
-        title: The command.
-        done: How much is done; it is asked ten times a second, from another thread.
-        total: How much there is to do; None if that is not known.
-        unit: Of what.
+        look: How far it is; it is asked ten times a second, from another thread.
         streams: Whether the job writes data as it goes. On a terminal the data are progress enough.
     """
     if not is_terminal(sys.stderr) or (streams and is_terminal(sys.stdout)):
         yield
         return
     finished = threading.Event()
-    thread = threading.Thread(target=_show_progress, args=(finished, title, done, total, unit), daemon=True)
+    thread = threading.Thread(target=_show_progress, args=(finished, look), daemon=True)
     thread.start()
     try:
         yield
@@ -335,34 +415,55 @@ def progress(title: str, done: Callable[[], int], total: int | None, unit: Unit,
         thread.join()
 
 
-def _show_progress(
-    finished: threading.Event, title: str, done: Callable[[], int], total: int | None, unit: Unit
-) -> None:
+def _show_progress(finished: threading.Event, look: Callable[[], Look]) -> None:
     if finished.wait(_PATIENCE):
         return
     from rich import progress as bars
     from rich.console import Console
 
-    columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}"), bars.BarColumn()]
-    if total is None:  # from a pipe it is not even known how much has come
-        columns += [bars.TextColumn("{task.completed:,.0f} events")] if unit == "events" else []
-        columns += [bars.TimeElapsedColumn()]
-    elif unit == "bytes":
-        columns += [bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()]
-    else:
-        columns += [bars.MofNCompleteColumn(), bars.TimeRemainingColumn()]
     console = Console(stderr=True)
-    with (
-        contextlib.suppress(OSError),
-        bars.Progress(
-            *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        ) as bar,
-    ):
-        task = bar.add_task(title, total=total)
-        while True:
-            bar.update(task, completed=done(), refresh=True)
-            if finished.wait(0.1):
-                break
+    with contextlib.suppress(OSError):
+        while not finished.is_set():
+            begun, first = time.monotonic(), look()
+            with bars.Progress(
+                *_columns_of(bars, first),
+                console=console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ) as bar:
+                task = bar.add_task(first.title, total=first.total, rate="")
+                now = first
+                while now.title == first.title:
+                    rate = _rate_text(first, now, time.monotonic() - begun)
+                    bar.update(task, completed=now.done, rate=rate, refresh=True)
+                    if finished.wait(0.1):
+                        break
+                    now = look()
+
+
+def _columns_of(bars: ModuleType, first: Look) -> list[Any]:
+    columns: list[Any] = [bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=24)]
+    rate = bars.TextColumn("{task.fields[rate]}")
+    if first.total is None:  # from a pipe it is not even known how much has come
+        columns += [bars.TextColumn("{task.completed:,.0f} events")] if first.unit == "events" else []
+        return [*columns, rate, bars.TimeElapsedColumn()]
+    columns += [bars.DownloadColumn() if first.unit == "bytes" else bars.MofNCompleteColumn()]
+    if first.unit == "bytes" and first.events is None:
+        rate = bars.TransferSpeedColumn()
+    return [*columns, rate, bars.TimeRemainingColumn()]
+
+
+def _rate_text(first: Look, now: Look, seconds: float) -> str:
+    """How many events a second it is since *first*; nothing where nobody knows, or nothing has been done."""
+    if now.unit == "events":
+        done = now.done - first.done
+    elif now.events is not None and first.events is not None:
+        done = now.events - first.events
+    else:
+        done = 0
+    return f"{done / seconds:,.0f} events/s" if done and seconds else ""
 
 
 def _stdout() -> TextIO:

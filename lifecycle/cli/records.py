@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lifecycle import LAWS, EngineError, LogError, Profile, Record, StoreError, StreamNotFound, log
-from lifecycle.cli.output import Unit, UsageError, plural, progress, talk
+from lifecycle.cli.output import Look, Unit, UsageError, plural, talk, watched
 from lifecycle.engines import expanded, is_parquet
 from lifecycle.lines import STDIN, File
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # they take a second to import, and drivers
     from types import ModuleType
 
     from lifecycle.engines import parquet
+    from lifecycle.engines.columns import Block
     from lifecycle.engines.duckdb import Source
+    from lifecycle.engines.report import Audit
+    from lifecycle.replaying import Reducer
     from lifecycle.store.sql import SQLStore
 
 Until = int | datetime | None
@@ -198,6 +201,11 @@ class Input:
         """How much there is to read, where that is known."""
         self.refused = 0
         """How many lines a command has left out as unreadable; `tell` says so."""
+        self.reducer: Reducer | None = None
+        """Who takes the records, if anybody knows how many they are so far."""
+        self._audit: Audit | None = None
+        self._sorted = 0  # how many records are on their way to it
+        self._unread = 0  # of how many sources there is more to come
 
     def __iter__(self) -> Iterator[Record | LogError]:
         for place, path in enumerate(self._paths):
@@ -245,12 +253,19 @@ class Input:
         """The files and stores, in order, as the places of their records name them."""
         return [self.stores[place].name if place in self.stores else path for place, path in enumerate(self._paths)]
 
-    def sources(self) -> "list[Source]":
-        """The same for an engine; all of it, whatever batch was asked for."""
+    def sources(self, done: "Audit") -> "list[Source]":
+        """The same for an engine, whose work *done* shows; all of it, whatever batch was asked for."""
         duckdb, columns = bulk("duckdb"), bulk("columns")
+        self._audit, self._unread = done, len(self._paths)
         return [duckdb.Source(name, partial(self._blocks, columns, place)) for place, name in enumerate(self.names)]
 
-    def _blocks(self, columns: Any, place: int) -> Any:
+    def _blocks(self, columns: Any, place: int) -> "Iterator[Block]":
+        for batch, refused in self._read_blocks(columns, place):
+            self._sorted += batch.num_rows
+            yield batch, refused
+        self._unread -= 1
+
+    def _read_blocks(self, columns: Any, place: int) -> Any:
         if place in self.stores:
             return columns.of_records(self.stores[place])
         if place in self.parquet:
@@ -280,6 +295,16 @@ class Input:
             return sum(store.records_read for store in self.stores.values())
         return sum(reading.bytes_read for reading in self._readings)
 
+    def look(self, title: str) -> Look:
+        """How far reading is, and then the engine that sorts and judges what was read."""
+        if self._audit is not None and not self._unread:
+            judged = self._audit.events
+            if not judged:
+                return Look(f"{title}: sorting", 0, None, "bytes")
+            return Look(f"{title}: judging", judged, self._sorted, "events")
+        events = self._sorted if self.reducer is None else self.reducer.events
+        return Look(title, self.done, self.total, self.unit, events or None)
+
     def tell(self) -> None:
         """Say what was noticed: torn tails, lines that were left out, and a batch that was forgotten."""
         for error in self._torn:
@@ -298,7 +323,7 @@ def opened(title: str, paths: Sequence[str], batch_id: str | None, until: Until,
     with contextlib.ExitStack() as stack:
         found = Input(paths, batch_id, until, stack)
         try:
-            with progress(title, lambda: found.done, found.total, found.unit, streams=streams):
+            with watched(lambda: found.look(title), streams=streams):
                 yield found
         finally:
             found.tell()

@@ -6,6 +6,7 @@ as a whole.  Nothing is ever converted so that something would be lost.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -186,6 +187,10 @@ class Log:
     """Several files as one log, in the order given (`lifecycle.replaying.Tables`)."""
 
     readings: Sequence[Reading]
+
+    def __iter__(self) -> Iterator[Record | LogError]:
+        """As of `Reading`."""
+        return itertools.chain.from_iterable(self.readings)
 
     def pieces(self, jobs: int = 1) -> Iterator[Piece]:
         """As of `Reading`."""

@@ -11,7 +11,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle import log, wire
-from lifecycle.cli import converting
+from lifecycle.cli import output
 from lifecycle.engines import is_parquet, parquet
 from tests.cli.running import GOLDEN, PATIENT, Terminal, lifecycle
 from tests.cli.test_stores import events_of, life, written
@@ -134,7 +134,7 @@ class TestTheFile:
 
     def test_one_that_came_in_the_meantime_stays(self, tmp_path: Path) -> None:
         out = tmp_path / "out.jsonl"
-        with pytest.raises(lc.LogError), converting._new_file(str(out), force=False):
+        with pytest.raises(lc.LogError), output.new_file(str(out), force=False):
             out.write_bytes(b"another")
         assert out.read_bytes() == b"another"
         assert files(tmp_path) == ["out.jsonl"]

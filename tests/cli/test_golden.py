@@ -108,11 +108,20 @@ def test_the_findings_of_an_audit_are_sorted_by_batch_version_and_rule() -> None
 def test_the_formats_of_an_audit_tell_the_same() -> None:
     lines = [json.loads(line) for line in (GOLDEN / "audit.jsonl").read_text().splitlines()]
     whole = json.loads((GOLDEN / "audit.json").read_text())
-    assert list(whole) == ["events", "streams", "broken", "phases", "findings"]
+    assert list(whole) == ["events", "streams", "broken", "phases", "rules", "findings", "worst"]
     assert whole["findings"] == lines
+    assert whole["rules"] == Counter(line["rule"] for line in lines)
+    batches = {line["batch_id"] for line in lines} - {None}
+    by_batch = {name: Counter(line["rule"] for line in lines if line["batch_id"] == name) for name in batches}
+    ranked = sorted(by_batch.items(), key=lambda pair: (-pair[1].total(), pair[0]))
+    assert [(one["batch_id"], one["rules"]) for one in whole["worst"]] == ranked[:10]
     assert whole["broken"] == len({line["batch_id"] for line in lines if line["tier"] == "law"} - {None})
-    table = (GOLDEN / "audit.txt").read_text().splitlines()[1:-2]
-    assert [row.split()[:2] for row in table] == [[f"{line['file']}:{line['line']}", line["rule"]] for line in lines]
+    table, rules, worst, _ = (GOLDEN / "audit.txt").read_text().split("\n\n")
+    found = [row.split()[:2] for row in table.splitlines()[1:]]
+    assert found == [[f"{line['file']}:{line['line']}", line["rule"]] for line in lines]
+    assert {row.split()[0]: int(row.split()[2]) for row in rules.splitlines()[1:]} == whole["rules"]
+    named = [(row.split()[0], int(row.split()[1])) for row in worst.splitlines()[1:]]
+    assert named == [(name, count.total()) for name, count in ranked[:5]]
 
 
 def test_the_keys_of_a_finding_are_those_that_programs_rely_on() -> None:

@@ -1,5 +1,6 @@
 """The commands that read event logs, in what the golden files do not show."""
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 
 import lifecycle as lc
 from lifecycle import wire
-from lifecycle.cli import logs
-from lifecycle.cli.output import NOTHING, UsageError
+from lifecycle.cli import logs, records
+from lifecycle.cli.output import NOTHING, Look, UsageError
 from lifecycle.cli.records import Until
+from lifecycle.engines.report import Audit, Findings
+from lifecycle.replaying import Reducer
 from tests.cli.running import GOLDEN, lifecycle
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -206,7 +209,9 @@ class TestAudit:
             "streams": 2,
             "broken": 0,
             "phases": {"in_progress": 1, "canceling": 0, "ended": 1, "archived": 0, "deleted": 0},
+            "rules": {},
             "findings": [],
+            "worst": [],
         }
 
     def test_contract_counts_only_under_the_hosted_profile(self, tmp_path: Path) -> None:
@@ -230,6 +235,28 @@ class TestAudit:
         path.write_bytes(record_lines("a", "ended")[0] + b"\n")
         _, out, _ = lifecycle("audit", str(path))
         assert out.splitlines()[-1] == "1 event of 1 batch: 1 finding (1 law); 1 batch with a broken law"
+
+
+class TestHowFarItIs:
+    def test_reading_then_sorting_then_judging(self, log: Path) -> None:
+        with contextlib.ExitStack() as stack:
+            found = records.Input([str(log), str(log)], None, None, stack)
+            done = Audit(Findings(found.names, "log"))
+            assert found.look("audit") == Look("audit", 0, 2 * log.stat().st_size, "bytes", None)
+            for source in found.sources(done):
+                assert found.look("audit").title == "audit"
+                assert len(list(source.blocks())) == 1
+            assert found.look("audit") == Look("audit: sorting", 0, None, "bytes")
+            done.events = 3
+            assert found.look("audit") == Look("audit: judging", 3, 8, "events")
+
+    def test_events_are_known_to_who_judges_in_one_pass(self, log: Path) -> None:
+        with contextlib.ExitStack() as stack:
+            found = records.Input([str(log)], None, None, stack)
+            found.reducer = Reducer(lc.LAWS, wire.DATA)
+            assert list(found.reducer.run(found.for_reducer())) == []
+            size = log.stat().st_size
+            assert found.look("audit") == Look("audit", size, size, "bytes", 4)
 
 
 class TestEngines:

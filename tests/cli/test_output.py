@@ -269,6 +269,32 @@ class TestProgress:
                 pass
         assert shown in screen.getvalue()
 
+    def test_a_bar_tells_events_a_second_and_each_stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen = Screen()
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setattr(output, "_PATIENCE", 0)
+        monkeypatch.setenv("COLUMNS", "200")
+        asked = [0]
+
+        def look() -> output.Look:
+            asked[0] += 1
+            if asked[0] < 4:
+                return output.Look("reading", 1_000_000 * asked[0], 9_000_000, "bytes", 5000 * asked[0])
+            if asked[0] < 7:
+                return output.Look("sorting", 0, None, "bytes")
+            return output.Look("judging", 5000 * asked[0], 900_000, "events")
+
+        with output.watched(look, streams=False):
+            while asked[0] < 10:
+                pass
+        reading, sorting, judging = (screen.getvalue().index(word) for word in ("reading", "sorting", "judging"))
+        assert reading < sorting < judging
+        assert "/9.0 MB" in screen.getvalue()[reading:sorting]
+        assert "events/s" in screen.getvalue()[reading:sorting]
+        assert "events/s" not in screen.getvalue()[sorting:judging]
+        assert "events/s" in screen.getvalue()[judging:]
+        assert "/900000" in screen.getvalue()[judging:]
+
     def test_what_writes_to_the_terminal_as_it_goes_shows_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         screen = Screen()
         monkeypatch.setattr(sys, "stderr", screen)

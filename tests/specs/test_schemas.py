@@ -578,7 +578,21 @@ class TestTheReport:
 
     def test_admits_only_what_stands_under_each_key_of_an_audit(self) -> None:
         numbers = dict.fromkeys(("events", "streams", "broken"), "number")
-        judged(REPORT, AUDITED, **numbers, phases="", findings="array")
+        judged(REPORT, AUDITED, **numbers, phases="", rules="object", findings="array", worst="array")
+        [ranked] = AUDITED["worst"]
+        for key, odd in {"T1": 0, "B5": 1, "B0": 1, "x": 1, "wire ": 1}.items():
+            assert REPORT.is_valid(AUDITED | {"rules": {key: odd}}) == (key == "B5")
+        for odd in (
+            *KINDS.values(),
+            ranked | {"note": "x"},
+            {"rules": {}},
+            {"batch_id": "x"},
+            ranked | {"batch_id": 1},
+        ):
+            assert not REPORT.is_valid(AUDITED | {"worst": [odd]})
+        assert not REPORT.is_valid(AUDITED | {"worst": [ranked | {"rules": {"T1": 0}}]})
+        assert REPORT.is_valid(AUDITED | {"worst": [ranked] * 10})
+        assert not REPORT.is_valid(AUDITED | {"worst": [ranked] * 11})
         for phase in lc.Phase:
             for kind, odd in KINDS.items():
                 value = with_at(AUDITED, f"phases.{phase}", odd)
