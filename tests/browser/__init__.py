@@ -1,0 +1,1 @@
+"""The page of an audit, opened in a real browser (session `browser` of nox)."""
