@@ -1,8 +1,8 @@
 """
 The checks of this project.
 
-`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `browser`, `docs`, `faults`, `fuzz`, `mutants`, `spark`, `specs`,
-`thorough`.
+`nox` runs lint, typing, tests, tests_lowest; by name `bench`, `browser`, `docs`, `faults`, `fuzz`, `mutants`,
+`spark`, `specs`, `thorough`.
 The tests run against the installed wheel, from a folder where the source tree cannot be imported.
 On the oldest interpreter no test function is left out, on the others those of `OURS` (and `KIT`).  How many each tries,
 and how large its batches are, is a matter of time: some here (profile `brief` of tests/conftest.py), more by

@@ -293,7 +293,9 @@ def audit(
         if value is not None:
             raise UsageError(f"{option} goes with --follow")
     page = None if html is None else os.fspath(html)
-    how = commands.How(engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions, page, force)
+    how = commands.How(
+        engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions, page, force
+    )
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
 
