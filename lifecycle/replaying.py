@@ -196,8 +196,12 @@ class Lines(Protocol):
 class Tables(Protocol):
     """Records that are columns already, such as those of a Parquet file."""
 
+    def __iter__(self) -> Iterator[Record | LogError]:
+        """They, one by one."""
+        ...
+
     def pieces(self, jobs: int) -> "Iterator[Piece]":
-        """They, in the order of the log; with several *jobs* some are read ahead."""
+        """They, many at a time; with several *jobs* some are read ahead."""
         ...
 
 
@@ -296,7 +300,7 @@ class Reducer:
         if legal or phase is not None:
             stream.note(version, mark)
 
-    def run(self, records: Iterable[Record | LogError] | Tables, jobs: int = 1) -> Iterator[Finding]:
+    def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
         """Take every record of *records*, and yield the findings as they come; *jobs* processes for a long log."""
         if isinstance(records, Lines):
             yield from self._run_lines(records, jobs)
@@ -502,7 +506,7 @@ def _reducer(records: object, profile: Profile, jobs: int) -> Reducer:
     if jobs < 1:
         raise ValueError(f"jobs: expected 1 or more, got {jobs}")
     if not isinstance(records, Lines):
-        if isinstance(records, str | bytes) or not isinstance(records, Iterable | Tables):
+        if isinstance(records, str | bytes) or not isinstance(records, Iterable):
             raise TypeError(f"records: expected records, got {quoted(records)}; log.read(path) gives those of a file")
         return Reducer(profile)
     from lifecycle import wire  # noqa: PLC0415 -- the core is light to import
@@ -510,9 +514,7 @@ def _reducer(records: object, profile: Profile, jobs: int) -> Reducer:
     return Reducer(profile, wire.DATA)
 
 
-def audit(
-    records: Iterable[Record | LogError] | Tables, *, profile: Profile = LAWS, jobs: int = 1
-) -> Iterator[Finding]:
+def audit(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Iterator[Finding]:
     """
     Find everything that is wrong with a log.
 
@@ -536,7 +538,7 @@ def audit(
     return _reducer(records, profile, jobs).run(records, jobs)
 
 
-def replay(records: Iterable[Record | LogError] | Tables, *, profile: Profile = LAWS, jobs: int = 1) -> Report:
+def replay(records: Iterable[Record | LogError], *, profile: Profile = LAWS, jobs: int = 1) -> Report:
     """
     Rebuild every batch of a log, and find what is wrong with it.
 

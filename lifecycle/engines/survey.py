@@ -20,7 +20,7 @@ from lifecycle import wire
 from lifecycle.batch import Phase
 from lifecycle.errors import LogError
 from lifecycle.events import EVENTS, Record
-from lifecycle.replaying import Finding, Lines, Reducer, Stream, Tables
+from lifecycle.replaying import Finding, Lines, Reducer, Stream
 from lifecycle.rules import COUNTS, Profile, Tier
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -412,7 +412,7 @@ class _Watched(Reducer):
         self._survey = survey
         self._time = _EPOCH
 
-    def run(self, records: Iterable[Record | LogError] | Tables, jobs: int = 1) -> Iterator[Finding]:
+    def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
         """Take every record of *records*; always in this process."""
         if not isinstance(records, Lines):
             yield from super().run(self._noted(records), jobs)
