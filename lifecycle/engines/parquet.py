@@ -66,13 +66,13 @@ class Reading:
         return self.size * self.rows_read // max(1, self.rows)
 
     def blocks(
-        self, rows: int = columns.ROWS, *, groups: range | None = None, threads: bool = True
+        self, rows: int | None = None, *, groups: range | None = None, threads: bool = True
     ) -> Iterator[columns.Block]:
         """
         Read it, in parts of `columns.COLUMNS`.
 
         Args:
-            rows: How many rows a part has.
+            rows: How many rows a part has; `columns.ROWS` unless given.
             groups: Which of its groups, if not all.
             threads: Whether several columns are read at once, which takes more of the processor in all.
 
@@ -84,7 +84,9 @@ class Reading:
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in groups:
-                for stored in file.iter_batches(batch_size=rows, row_groups=[group], use_threads=threads):
+                for stored in file.iter_batches(
+                    batch_size=rows or columns.ROWS, row_groups=[group], use_threads=threads
+                ):
                     first = self.rows_read + 1
                     batch, refused = columns.structured(stored, first)
                     errors = [columns.refusal(self.path, first + row, problems) for row, problems in refused]
