@@ -199,7 +199,7 @@ class TestWhatItSays:
 
     def test_of_a_long_life_some_is_left_out_and_said_so(self) -> None:
         update = lc.CountsUpdated(lc.RequestCounts(4))
-        many = (CREATED, *[update] * 200, lc.Archived(T + DAY), *[lc.Archived(T + DAY)] * 60)
+        many: tuple[lc.Event, ...] = (CREATED, *[update] * 200, lc.Archived(T + DAY), *[lc.Archived(T + DAY)] * 60)
         text = page_of(records(many))
         [card] = re.findall(r"<article.*?</article>", text, flags=re.DOTALL)
         left_out = sum(int(count) for count in re.findall(r">(\d+) events? left out", card))
@@ -264,7 +264,7 @@ class TestTheCommand:
         log.write_text(lifecycle("generate", "--events", "60", "--seed", "5")[1])
         lifecycle("convert", str(log), str(tmp_path / "log.parquet"))
         lifecycle("convert", str(log), f"sqlite:///{tmp_path / 'log.db'}")
-        charts_of = []
+        charts_of: list[str] = []
         for name in ("-", str(log), str(tmp_path / "log.parquet"), f"sqlite:///{tmp_path / 'log.db'}"):
             path = tmp_path / f"{len(charts_of)}.html"
             assert lifecycle("audit", name, "--html", str(path), stdin=log.read_bytes())[0] == 0

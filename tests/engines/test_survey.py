@@ -15,7 +15,7 @@ import lifecycle as lc
 from lifecycle import log
 from lifecycle.engines import duckdb, parquet
 from lifecycle.engines.report import Audit, Findings
-from lifecycle.engines.survey import PARTS, Life, Series, Stays, Survey
+from lifecycle.engines.survey import PARTS, SAMPLE, WORST, Life, Series, Stays, Survey
 from lifecycle.rules import COUNTS
 from tests.lives import DAY, HOUR, LIFE, T, records
 
@@ -23,11 +23,11 @@ NIGHT = Path(__file__).resolve().parents[1] / "cli" / "golden" / "night.jsonl"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def surveyed(found: Iterable[lc.Record | lc.LogError], profile: lc.Profile = lc.HOSTED, **sizes: int) -> Audit:
+def surveyed(found: Iterable[lc.Record | lc.LogError], *, worst: int = WORST, sample: int = SAMPLE) -> Audit:
     """An audit in one pass."""
-    survey = Survey(**sizes)
+    survey = Survey(worst=worst, sample=sample)
     done = Audit(Findings([str(NIGHT)], "log"), survey=survey)
-    reducer = survey.reducer(profile)
+    reducer = survey.reducer(lc.HOSTED)
     for finding in reducer.run(found):
         done.findings.add(finding)
     done.count(reducer)
@@ -160,12 +160,11 @@ class TestWhoeverReads:
     @pytest.mark.parametrize("parts", [1, 2, 5])
     def test_parts_add_up(self, parts: int) -> None:
         streams = by_batch(night())
-        sizes = {"worst": 2, "sample": 3}
-        whole = Survey(**sizes)
+        whole = Survey(worst=2, sample=3)
         for number in range(parts):
             some = [record for stream in streams[number::parts] for record in stream]
-            whole.add(pickle.loads(pickle.dumps(of(surveyed(some, **sizes)))))
-        assert everything(whole) == everything(of(surveyed(night(), **sizes)))
+            whole.add(pickle.loads(pickle.dumps(of(surveyed(some, worst=2, sample=3)))))
+        assert everything(whole) == everything(of(surveyed(night(), worst=2, sample=3)))
 
     def test_nothing_adds_nothing(self) -> None:
         survey = of(surveyed(night()))
