@@ -13,7 +13,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle import log
-from lifecycle.engines import duckdb, parquet
+from lifecycle.engines import columns, duckdb, parquet
 from lifecycle.engines.report import Audit, Findings
 from lifecycle.engines.survey import PARTS, SAMPLE, WORST, Life, Series, Stays, Survey
 from lifecycle.rules import COUNTS
@@ -131,7 +131,7 @@ class TestWhoeverReads:
         expected = everything(of(surveyed(log.read(NIGHT, on_error=lambda _: None))))
         assert everything(of(surveyed(night()))) == expected
         done = Audit(Findings([str(NIGHT)], "log"), survey=Survey())
-        sources = [duckdb.Source(str(NIGHT), lambda: duckdb.columns.of_lines(log.read(NIGHT)))]
+        sources = [duckdb.Source(str(NIGHT), lambda: columns.of_lines(log.read(NIGHT)))]
         told = duckdb.audit_sources(sources, profile=lc.HOSTED, order="log", memory_limit=None, threads=None, done=done)
         assert told is done
         assert everything(of(done)) == expected
