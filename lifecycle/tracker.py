@@ -763,7 +763,7 @@ class _File:
         return {each: (report.batches.get(each), report.versions.get(each, 0)) for each in self._ids}
 
     def _see_that_it_may_be_cut(self) -> None:
-        """Appending cuts off a torn record: of a file that is no log, and is given by mistake, that were its end."""
+        """Appending cuts off a torn record: of a file that is no log, given by mistake, that would be the last line."""
         if not Path(self._path).is_file():
             return  # appending makes it, or says what is wrong
         file = File(self._path)
