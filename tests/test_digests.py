@@ -139,6 +139,26 @@ class TestADigest:
         assert not remembered.knows(ids.format(0))
         assert remembered.knows(ids.format(5)) is (ids == "msgbatch_01/{}")
 
+    @pytest.mark.parametrize(
+        ("phase", "canceled", "usual", "others"),
+        [
+            (lc.Phase.DELETED, False, 20, 10),
+            (lc.Phase.ENDED, False, 13, 6),
+            (lc.Phase.ENDED, True, 10, 5),
+            (lc.Phase.ARCHIVED, False, 10, 5),
+            (lc.Phase.ARCHIVED, True, 7, 3),
+        ],
+    )
+    def test_remembers_as_many_records_as_the_documents_say(
+        self, phase: lc.Phase, canceled: bool, usual: int, others: int
+    ) -> None:
+        last = [event for event in BY_PHASE[phase][2:] if canceled or event != CANCELED]
+        for ids, room in ("msgbatch_01/{}", usual), ("evt-{}", others):
+            for count in (room, room + 1):
+                events: Life = (CREATED, *[REPEATED] * (count - 1 - len(last)), *last)[-count:]
+                remembered = packed(stream((CREATED, *events[1:]), ids=ids)).remembered
+                assert (len(remembered.runs[0][1]), remembered.complete) == (room, count == room)
+
     def test_where_no_room_is_left_every_record_passes(self) -> None:
         events = (CREATED, CANCELED, ENDED, lc.Archived(T + 4000 * DAY))
         first = LARGEST - 3
