@@ -353,11 +353,13 @@ class _File:
         self._end = 0
         try:
             # A pipe would be waited for as soon as it is opened.
-            if self.name == STDIN or not stat.S_ISREG(Path(self.name).stat().st_mode):
-                raise self._refused("only a regular file, or a store, can be followed")
-            self._file = stack.enter_context(Path(self.name).open("rb", buffering=0))  # noqa: SIM115 -- it is
-        except OSError as error:
+            regular = self.name != STDIN and stat.S_ISREG(Path(self.name).stat().st_mode)
+            if regular:
+                self._file = stack.enter_context(Path(self.name).open("rb", buffering=0))  # noqa: SIM115 -- it is
+        except (OSError, ValueError) as error:
             raise self._refused(f"cannot be read: {said(error)}") from error
+        if not regular:
+            raise self._refused("only a regular file, or a store, can be followed")
         if self._bytes(0, len(GZIP)) == GZIP:
             raise self._refused("it is compressed, so it does not grow and cannot be followed")
 
@@ -456,7 +458,7 @@ class _File:
         """See that the file that has been read to its end is still the one of that name."""
         try:
             same = os.path.samestat(Path(self.name).stat(), os.fstat(self._file.fileno()))
-        except FileNotFoundError:
+        except OSError:
             same = False
         if not same:
             raise self._refused(
@@ -604,7 +606,9 @@ class _Findings:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except LogError:
+            raise
+        except (OSError, ValueError) as error:
             raise LogError(self._name, None, f"cannot be written: {said(error)}") from error
 
 
@@ -685,6 +689,8 @@ class _Checkpoint:
                 except FileNotFoundError:
                     yield None
                     return
+                except ValueError as error:  # no such path can be
+                    raise self.refused(f"the checkpoint cannot be read: {said(error)}") from error
                 self._check(file)
                 header = _piece(file, _Header)
                 yield header, iter(lambda: _piece(file, list[_Entry]), []), iter(lambda: _piece(file, list[bytes]), [])

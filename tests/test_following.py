@@ -640,6 +640,8 @@ class TestAFileOfFindings:
         with pytest.raises(lc.LogError, match="cannot be written") as error:
             found_in(path, checkpoint=tmp_path / "c", findings=tmp_path)
         assert error.value.path == str(tmp_path)
+        with pytest.raises(lc.LogError, match="cannot be written: .*null"):
+            found_in(path, checkpoint=tmp_path / "c", findings="a\0b")
 
 
 class TestWhatIsRefused:
@@ -734,6 +736,8 @@ class TestWhatIsRefused:
             found_in(path, checkpoint=tmp_path)
         with pytest.raises(lc.LogError, match="the checkpoint cannot be written"):
             found_in(path, checkpoint=tmp_path / "nowhere" / "c")
+        with pytest.raises(lc.LogError, match=r"the checkpoint cannot be read: .*null"):
+            found_in(path, checkpoint="a\0b")
 
         def full(_: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -766,6 +770,8 @@ class TestWhatIsRefused:
             (tmp_path / "pipe", "only a regular file"),
             ("-", "only a regular file"),
             (gzip, "it is compressed"),
+            ("", "only a regular file"),
+            ("a\0b", "cannot be read: .*null"),
         ):
             with pytest.raises(lc.LogError, match=reason):
                 found_in(wrong)

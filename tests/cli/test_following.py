@@ -20,8 +20,8 @@ from lifecycle.cli.following import parse_span
 from lifecycle.cli.output import UsageError
 from lifecycle.following import follow
 from lifecycle.store.sql import SQLStore
-from tests.cli.running import Terminal, command, environment, interruptible, lifecycle
-from tests.lives import ENDED, LIFE, records
+from tests.cli.running import Terminal, command, environment, interruptible, lifecycle, started
+from tests.lives import CREATED, DELETED, ENDED, LIFE, records
 
 Pauses = Callable[..., None]
 
@@ -143,6 +143,19 @@ def test_a_store_is_followed(tmp_path: Path, pauses: Pauses) -> None:
         status, out, err = lifecycle("audit", "--follow", url, "--checkpoint", str(tmp_path / "c"))
     assert (status, out) == (130, "")
     assert "4 events of 1 batch (1 ended): no findings" in err
+
+
+def test_a_checkpoint_is_good_in_another_process(tmp_path: Path) -> None:
+    """Nothing in it depends on the seed of Python's own hashes: what was recorded comes again, and is no finding."""
+    other = attrs.evolve(CREATED, id="msgbatch_02")
+    lives = records(LIFE[:3]), records((other, *LIFE[1:]), "msgbatch_02")  # one is live, one has finished
+    log.append(tmp_path / "night.jsonl", [*lives[0], *lives[1]])
+    arguments = ("audit", "--follow", "night.jsonl", "--checkpoint", "c", "--until-end", "--profile", "hosted")
+    assert lifecycle(*arguments, cwd=tmp_path)[0] == 0
+    log.append(tmp_path / "night.jsonl", [*lives[0], *lives[1], attrs.evolve(lives[1][2], event=DELETED)])
+    status, out, err = started(*arguments, cwd=tmp_path, PYTHONHASHSEED="1")
+    assert (status, out.count("\n"), "L4" in out) == (1, 1, True)
+    assert "19 events of 2 batches (1 canceling, 1 deleted): 1 finding (1 law) since the checkpoint" in err
 
 
 def test_a_log_that_is_replaced_ends_it(path: Path, pauses: Pauses) -> None:
