@@ -922,6 +922,7 @@ class Following(Iterator[Finding]):
                 elif self._findings is not None:
                     self._findings.restore(None)
             self._new = not self.resumed  # so that it is known now whether one can be written
+            self._next = self._clock() + self._every
             self._save()
 
     def _restore(

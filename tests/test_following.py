@@ -115,7 +115,7 @@ class TestTheFindings:
         assert len(expected) > 64
         assert found_in(path, profile=lc.HOSTED, forget_after=HOUR) == expected
 
-    @settings(max_examples=settings().max_examples // 8)
+    @settings(max_examples=settings().max_examples // 3)
     @given(log_of=hostile())
     def test_of_any_log_but_for_what_is_forgotten(
         self, tmp_path_factory: pytest.TempPathFactory, log_of: tuple[bytes, int]
