@@ -12,6 +12,7 @@ turns; each has run once before it counts.  Wall seconds, and CPU seconds of Jav
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
@@ -97,29 +98,25 @@ def files(session: SparkSession, path: Path, partitions: int) -> None:
     assert not list(done.findings)
 
 
-def cpu() -> float:
-    """CPU seconds of all that this process has started and that has not ended."""
-    ticks, mine = 0, {str(os.getpid())}
+def cpu() -> dict[str, float]:
+    """CPU seconds of this process, with what it has waited for, and of all that it has started and that is alive."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        found[stat.parent.name] = fields
-    while more := {pid for pid, fields in found.items() if fields[1] in mine} - mine:
-        mine |= more
-    ticks = sum(
-        sum(map(int, fields[11:15])) for pid, fields in found.items() if pid in mine
-    )  # and what they waited for
-    return ticks / os.sysconf("SC_CLK_TCK")
+        with contextlib.suppress(OSError):  # it has just ended
+            found[stat.parent.name] = stat.read_text().rpartition(")")[2].split()
+    me = str(os.getpid())
+    ours = {me}
+    while more := {pid for pid, fields in found.items() if fields[1] in ours} - ours:
+        ours |= more
+    tick = os.sysconf("SC_CLK_TCK")
+    return {pid: sum(map(int, found[pid][11 : 15 if pid == me else 13])) / tick for pid in ours if pid in found}
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """Wall and CPU seconds."""
-    wall, spent = time.perf_counter(), cpu()
+    wall, before = time.perf_counter(), cpu()
     work()
-    return time.perf_counter() - wall, cpu() - spent
+    return time.perf_counter() - wall, sum(spent - before.get(pid, 0) for pid, spent in cpu().items())
 
 
 def show(name: str, runs: Sequence[tuple[float, float]], than: Sequence[tuple[float, float]], events: int) -> None:
@@ -140,6 +137,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="how long the log is")
     parser.add_argument("--log", type=Path, help="a log in lines that is there already, with its Parquet beside it")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn")
+    parser.add_argument("--rivals", action="store_true", help="audit_dataframe and SQL, no more")
     parser.add_argument("--cores", type=int, default=2, help="how many cores Spark has")
     arguments = parser.parse_args()
     cores = arguments.cores
@@ -155,12 +153,16 @@ def main() -> None:
             sides: dict[str, Callable[[], object]] = {
                 "Spark SQL": lambda: rival(session, parquet, 4 * cores),
                 "audit_dataframe": lambda: ours(session, parquet, 4 * cores),
-                "audit_dataframe, 2 partitions a core": lambda: ours(session, parquet, 2 * cores),
+                "Spark SQL, 1 partition a core": lambda: rival(session, parquet, cores),
                 "audit_dataframe, 1 partition a core": lambda: ours(session, parquet, cores),
-                "audit, Parquet": lambda: files(session, parquet, 4 * cores),
-                "audit, lines": lambda: files(session, path, 4 * cores),
-                "DuckDB, Parquet": lambda: by_duckdb(parquet, "--threads", str(cores)),
+                "audit_dataframe, 2 partitions a core": lambda: ours(session, parquet, 2 * cores),
             }
+            if not arguments.rivals:
+                sides |= {
+                    "audit, Parquet": lambda: files(session, parquet, 4 * cores),
+                    "audit, lines": lambda: files(session, path, 4 * cores),
+                    "DuckDB, Parquet": lambda: by_duckdb(parquet, "--threads", str(cores)),
+                }
             found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
             for number in range(arguments.rounds + 1):
                 for name, work in sides.items():

@@ -50,6 +50,7 @@ MISSING: Final = "the engine Spark needs more: pip install 'lifecycle[spark]'"
 """What is said where the extra is not installed."""
 
 try:
+    importlib.import_module("pandas")  # without which PySpark moves no Arrow
     import pyarrow as pa
     from pyspark import SparkConf, SparkContext, StorageLevel
     from pyspark.errors import AnalysisException, PySparkException
@@ -59,8 +60,6 @@ try:
     from pyspark.sql import types as t
 
     from lifecycle.engines import columns, judging, parquet
-
-    importlib.import_module("pandas")  # without which PySpark moves no Arrow
 except ImportError as error:
     raise ImportError(MISSING) from error
 
