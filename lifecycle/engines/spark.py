@@ -26,7 +26,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -713,7 +712,7 @@ def session(master: str = "local[*]", *, settings: Mapping[str, str] | None = No
             _wait_for_workers(context, master)
         spark = SparkSession(context)
         stack.callback(spark.stop)
-        if threading.current_thread() is threading.main_thread():
+        with contextlib.suppress(ValueError):  # this is not the main thread
             signal.signal(signal.SIGINT, interrupt)  # PySpark takes it
         yield spark
 
@@ -777,6 +776,8 @@ def _close(gateway: Any) -> None:
     SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001 -- as above
     with contextlib.suppress(Exception):
         gateway.shutdown()
+    if gateway.proc is None:
+        return  # it is not ours: spark-submit has started this process
     gateway.proc.stdin.close()  # then it ends by itself
     try:
         gateway.proc.wait(_GOODBYE)

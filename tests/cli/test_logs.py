@@ -346,10 +346,29 @@ class TestEngines:
         assert (status, err.splitlines()[0]) == (2, f"lifecycle: {option} needs the engine duckdb")
 
     @pytest.mark.parametrize(
-        "way", [["--memory-limit", "much"], ["--threads", "0"], ["--order", "time"], ["--engine", "spark"]]
+        "way", [["--memory-limit", "much"], ["--threads", "0"], ["--order", "time"], ["--engine", "sparks"]]
     )
     def test_a_mistake_is_named(self, way: list[str], log: Path) -> None:
         assert lifecycle("audit", str(log), *way)[0] == 2
+
+    @pytest.mark.parametrize(
+        ("way", "said"),
+        [
+            (["--master", "yarn"], "--master needs the engine spark"),
+            (["--partitions", "2", "--engine", "duckdb"], "--partitions needs the engine spark"),
+            (["--threads", "2", "--engine", "spark"], "--threads needs the engine duckdb"),
+            (["--memory-limit", "1GB", "--engine", "spark"], "--memory-limit needs the engine duckdb"),
+        ],
+    )
+    def test_what_is_spark_s_and_what_is_not(self, way: list[str], said: str, log: Path) -> None:
+        status, _, err = lifecycle("audit", str(log), *way)
+        assert (status, err.splitlines()[0]) == (2, f"lifecycle: {said}")
+
+    def test_spark_reads_files_alone(self, log: Path) -> None:
+        for path in ("-", "sqlite:///batches.db"):
+            lifecycle("store", "import", str(log), "--to", "sqlite:///batches.db", cwd=log.parent)
+            status, _, err = lifecycle("audit", path, "--engine", "spark", "--order", "version", cwd=log.parent)
+            assert (status, err.splitlines()[0].partition(",")[0]) == (2, "lifecycle: the engine spark reads files")
 
     def test_too_little_memory_is_told(self, log: Path) -> None:
         status, out, err = lifecycle("audit", str(log), "--memory-limit", "1KB")

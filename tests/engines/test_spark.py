@@ -282,6 +282,7 @@ class TestTheSession:
         java.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
         java.chmod(0o755)
         monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+        monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
         with pytest.raises(lc.EngineError) as caught, spark.session("local[1]"):
             pass
         assert word in caught.value.reason
@@ -314,6 +315,15 @@ class TestTheSession:
             patch.setattr(spark, "_GOODBYE", 0.01)
             spark._close(Gateway())
         assert Gateway.proc.returncode == -signal.SIGKILL
+
+    def test_java_that_has_started_us_is_left_alone(self) -> None:
+        class Gateway:
+            proc = None
+
+            def shutdown(self) -> None:
+                pass
+
+        spark._close(Gateway())
 
 
 STORED = {"text": t.StringType(), "whole": t.LongType(), "time": t.TimestampType()}
