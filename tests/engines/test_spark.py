@@ -181,6 +181,13 @@ class TestByHand:
         path = hostile(tmp_path)
         assert by_hand([path])[0] == by_hand_from_columns(path) == expected([path])
 
+    def test_of_what_holds_no_record_at_all_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        path.write_bytes(b"{}\n")
+        assert by_hand([path])[0] == expected([path])
+        path.write_bytes(b"")
+        assert by_hand([path])[0] == expected([path])
+
     def test_findings_that_are_many_come_in_several_batches(
         self, parts: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -445,7 +452,7 @@ class TestOnACluster:
                 while len(status.getExecutorInfos()) > 1:  # until the driver has seen that they are gone
                     pass
                 with pytest.raises(lc.EngineError, match="no worker"):
-                    spark._wait_for_workers(session.sparkContext, cluster.url)
+                    spark._wait_for_workers(session.sparkContext, cluster.url, 2)
 
 
 def in_file(report: Report, path: Path) -> Report:
