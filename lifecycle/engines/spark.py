@@ -703,17 +703,18 @@ def session(master: str = "local[*]", *, settings: Mapping[str, str] | None = No
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     config.setAll(list((settings or {}).items()))
     interrupt = signal.getsignal(signal.SIGINT)
-    # Into the file goes what Java says of itself.
-    with tempfile.TemporaryFile() as said, _spoken(), contextlib.ExitStack() as stack:
-        gateway = _launched(config, said)
-        stack.callback(_close, gateway)
-        context = SparkContext(conf=config, gateway=gateway)
-        stack.callback(context.stop)
-        _wait_for_workers(context, master, 1 if is_local else 2)
-        spark = SparkSession(context)
-        stack.callback(spark.stop)
-        with contextlib.suppress(ValueError):  # this is not the main thread
-            signal.signal(signal.SIGINT, interrupt)  # PySpark takes it
+    with contextlib.ExitStack() as stack:
+        with _spoken():
+            said = stack.enter_context(tempfile.TemporaryFile())  # what Java says of itself
+            gateway = _launched(config, said)
+            stack.callback(_close, gateway)
+            context = SparkContext(conf=config, gateway=gateway)
+            stack.callback(context.stop)
+            _wait_for_workers(context, master, 1 if is_local else 2)
+            spark = SparkSession(context)
+            stack.callback(spark.stop)
+            with contextlib.suppress(ValueError):  # this is not the main thread
+                signal.signal(signal.SIGINT, interrupt)  # PySpark takes it
         yield spark
 
 
