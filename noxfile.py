@@ -271,10 +271,10 @@ def fuzz(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Do to stores, tracker and followers all the harm that they are judged by; each run of the tests does a little."""
     _install_wheel(session, *_group("test"))
-    _outside(session, "tests")
-    session.run("python", "-m", "tests.kill_follow", "--times", "50")
     session.env["LIFECYCLE_FAULTS"] = "all"
     _pytest(session, str(ROOT / "tests" / "store" / "faults"), str(ROOT / "tests" / "tracker" / "test_faults.py"))
+    _outside(session, "tests")
+    session.run("python", "-m", "tests.kill_follow", "--times", "50")
 
 
 @nox.session(python=NEWEST, default=False)

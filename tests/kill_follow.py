@@ -98,11 +98,11 @@ def run(times: int, seed: int, folder: Path) -> Counter[str]:
             tally["kills"] += _killed(path, work, rng.random() * longest)
             given += rng.randrange(len(whole) // 6)  # it may end in the middle of a line
             path.write_bytes(whole[:given])
-            longest *= 1.02
+            longest = min(0.5, 1.02 * longest)
         path.write_bytes(whole)
         while tally["kills"] < times and _killed(path, work, rng.random() * longest):
             tally["kills"] += 1
-            longest *= 1.2
+            longest = min(0.5, 1.2 * longest)
         list(follow(path, work))
         tally["logs"] += 1
         expected = Counter(following.encode_finding(finding) for finding in lc.audit(log.read(path)))
