@@ -601,6 +601,7 @@ class TestAFileOfFindings:
         watch.close()
         assert next(self.follow(path, tmp_path)).rule.id == "L3"
 
+    @pytest.mark.usefixtures("children_are_measured")
     def test_is_written_where_the_system_has_no_locks(self, path: Path, tmp_path: Path) -> None:
         write(path, *life()[:1], life()[2])
         script = """if True:

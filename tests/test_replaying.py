@@ -160,8 +160,9 @@ class TestL4:
 
     def test_nobody_can_write_two_contents_for_one_hash_though_the_seed_be_known(self) -> None:
         code = (
-            "from lifecycle.replaying import content_of; from tests.lives import CANCELED; "
-            "print(hash('a'), content_of(CANCELED))"
+            "from datetime import UTC, datetime; from lifecycle import CancelInitiated; "
+            "from lifecycle.replaying import content_of; "
+            "print(hash('a'), content_of(CancelInitiated(datetime(2025, 1, 29, tzinfo=UTC))))"
         )
         known = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
         said = [subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, check=True) for _ in "ab"]

@@ -358,6 +358,10 @@ class TestEngines:
             (["--partitions", "2", "--engine", "duckdb"], "--partitions needs the engine spark"),
             (["--threads", "2", "--engine", "spark"], "--threads needs the engine duckdb"),
             (["--memory-limit", "1GB", "--engine", "spark"], "--memory-limit needs the engine duckdb"),
+            (
+                ["--html", "page.html", "--engine", "spark"],
+                "--html: Spark's workers see no log as a whole; the engines one and duckdb write the page",
+            ),
         ],
     )
     def test_what_is_spark_s_and_what_is_not(self, way: list[str], said: str, log: Path) -> None:

@@ -126,6 +126,7 @@ class TestWithoutATerminal:
         assert lifecycle(*arguments, cwd=tmp_path)[0] == 0
         assert lc.replay(log.read(tmp_path / "my night.jsonl")).findings == ()
 
+    @pytest.mark.usefixtures("children_are_measured")
     def test_when_nobody_reads_any_more_it_says_how_to_go_on(self, tmp_path: Path) -> None:
         """As with `lifecycle track ... | head`."""
         main = "from lifecycle.__main__ import main; sys.exit(main())"

@@ -172,15 +172,17 @@ class TestRowsAsColumns:
         assert [one.rule.id for one in lc.audit(parquet.Log(found.readings[::-1]))] == ["L1"] * 8
 
     @pytest.mark.parametrize("jobs", [1, 2])
-    def test_a_file_that_breaks_off_has_told_what_stands_before(self, path: Path, jobs: int) -> None:
+    def test_a_file_that_breaks_off_has_told_what_stands_before(
+        self, path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(rows: int, *, threads: bool) -> Iterator[columns.Block]:
+        def breaking(rows: int | None, *, threads: bool) -> Iterator[columns.Block]:
             yield from parquet.Reading.blocks(read, rows, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
-        read.blocks = breaking  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(read, "blocks", breaking)
         found = lc.audit(read, jobs=jobs)
         assert next(found).rule.id == "T1"
         with pytest.raises(lc.LogError, match="broken"):

@@ -365,6 +365,7 @@ class TestArguments:
 
 
 class TestTheExtra:
+    @pytest.mark.usefixtures("children_are_measured")
     @pytest.mark.parametrize("missing", ["pyspark", "pandas", "pyarrow", "numpy"])
     def test_without_it_one_sentence_says_what_to_install(self, missing: str) -> None:
         code = (
