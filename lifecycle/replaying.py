@@ -4,8 +4,8 @@ Many streams at once, in any interleaving: `replay` rebuilds every batch, `audit
 One reducer does both.  It holds one small state for each stream and eight bytes for each of its records, never the
 events.  The T and B rules judge an event, as `lifecycle.folding` has them; the L rules judge its record, here.
 
-Of a long log on the disk `lifecycle.screening` takes the streams that are plainly legal, if NumPy is there: the reducer
-sees only the others.
+Of a long log on the disk, and of Parquet, `lifecycle.screening` takes the streams that are plainly legal, if NumPy is
+there: the reducer sees only the others.
 """
 
 import os
@@ -301,7 +301,8 @@ class Reducer:
             stream.note(version, mark)
 
     def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
-        """Take every record of *records*, and yield the findings as they come; *jobs* processes for a long log."""
+        """Take every record of *records*, and yield the findings as they come; *jobs* as of `audit`."""
+        self.finish()  # what another run has left
         if isinstance(records, Lines):
             yield from self._run_lines(records, jobs)
             return
@@ -431,6 +432,7 @@ class Reducer:
         """See to it that every stream is in `streams`, in the order of their first records."""
         if self._screen is not None:
             self._screen.finish()
+            self._screen = None
 
     def totals(self) -> Totals:
         """How much there was so far."""

@@ -12,10 +12,11 @@ comes again in another piece of the log.
 from __future__ import annotations
 
 import ast
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from types import CodeType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +45,7 @@ _UPDATE = TAGS.index("counts_updated")
 # Where each event leads; an event with several targets (an update) leaves the phase as it is, tests see to that.
 _AFTER = np.array([min(targets) if len(targets) == 1 else _STAYS for targets in _TARGETS])
 _MORE = 1024  # streams at first
+_VERSION = re.compile(r"[1-9][0-9]{0,6}")
 _FEW = 128  # lines that the reducer takes at once, so that they stay in the processor's cache
 
 
@@ -467,6 +469,10 @@ class Screen:
             return None
         return self._urls[value] if name == "results_url" else EPOCH + timedelta(microseconds=value)
 
+    def url(self, key: int) -> str | None:
+        """The URL that a number stands for."""
+        return self._urls.get(key)
+
     def contents(self, place: int) -> NDArray[np.uint32]:
         """A hash of what each event of a stream says that was judged here."""
         found: list[NDArray[np.uint32]] = []
@@ -494,7 +500,8 @@ class Screen:
         for batch_id, line in zip(self._ids, self._begun, strict=True):
             begun.setdefault(batch_id, line)
         for batch_id in sorted(begun, key=begun.__getitem__):
-            streams[batch_id] = streams.pop(batch_id)
+            if batch_id in streams:  # or else somebody has left in the middle
+                streams[batch_id] = streams.pop(batch_id)
 
 
 def _together(keys: Words) -> Whole:
@@ -518,21 +525,29 @@ class _Screened:
         self._screen = screen
         self._place = place
 
+    @cached_property
+    def _contents(self) -> NDArray[np.uint32]:
+        return self._screen.contents(self._place)
+
     def has(self, version: int, event_id: str, event: Any) -> bool:
         """Whether a record is one of them."""
-        contents = self._screen.contents(self._place)
+        url = getattr(event, "results_url", None)
         return (
-            1 <= version <= len(contents)
+            1 <= version <= len(self._contents)
             and event_id == f"{self._batch_id}/{version}"
             and getattr(event, "id", self._batch_id) == self._batch_id
-            and int(contents[version - 1]) == columns.content_of(event)
+            and int(self._contents[version - 1]) == columns.content_of(event)
+            and (url is None or self._screen.url(columns.url_key(url)) == url)
         )
 
     def knows(self, event_id: str) -> bool:
         """Whether one of them has this event id."""
         batch_id, _, version = event_id.rpartition("/")
-        count = len(self._screen.contents(self._place))
-        return batch_id == self._batch_id and version in {str(number) for number in range(1, count + 1)}
+        return (
+            batch_id == self._batch_id
+            and _VERSION.fullmatch(version) is not None
+            and 1 <= int(version) <= len(self._contents)
+        )
 
 
 class _Lines:

@@ -30,6 +30,9 @@ import pyarrow.parquet as pq  # isort: skip
 _GROUP = 1 << 16
 """How many rows stand together in a file that we write; so many are held in memory."""
 
+_AT_ONCE = 1 << 16
+"""How many rows are judged at once."""
+
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)
 """All that reading a file raises when the file is at fault; a ValueError: no such path can be."""
 
@@ -80,17 +83,19 @@ class Reading:
             LogError: It cannot be read to its end. What stands before has been given.
         """
         groups = range(len(self.groups)) if groups is None else groups
-        self.rows_read = sum(self.groups[: groups.start])
+        read = sum(self.groups[: groups.start])  # its own, for somebody else may read this at the same time
+        self.rows_read = read
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in groups:
                 for stored in file.iter_batches(
                     batch_size=rows or columns.ROWS, row_groups=[group], use_threads=threads
                 ):
-                    first = self.rows_read + 1
+                    first = read + 1
                     batch, refused = columns.structured(stored, first)
                     errors = [columns.refusal(self.path, first + row, problems) for row, problems in refused]
-                    self.rows_read += stored.num_rows
+                    read += stored.num_rows
+                    self.rows_read = read
                     yield batch, errors
 
     def pieces(self, jobs: int = 1) -> Iterator["Piece"]:
@@ -103,8 +108,29 @@ class Reading:
         Raises:
             LogError: As for `blocks`.
         """
-        found = (Piece(self.path, batch, refused) for batch, refused in self.blocks(_GROUP, threads=False))
+        found = self._pieces()
         yield from _ahead(found) if jobs > 1 else found
+
+    def _pieces(self) -> Iterator["Piece"]:
+        held: list[pa.RecordBatch] = []
+        refused: list[LogError] = []
+        size = length = 0
+        error: LogError | None = None
+        try:
+            for batch, errors in self.blocks(threads=False):
+                held.append(batch)
+                refused += errors
+                size += batch.num_rows + len(errors)
+                length += batch.nbytes
+                if size >= _AT_ONCE or length >= 8 * columns.BYTES:
+                    yield Piece(self.path, held, refused)
+                    held, refused, size, length = [], [], 0, 0
+        except LogError as caught:
+            error = caught
+        if held:
+            yield Piece(self.path, held, refused)
+        if error is not None:
+            raise error
 
     def __iter__(self) -> Iterator[Record | LogError]:
         """Its records, each with its `place`, and what is said of the rows that are none, in the order of the file."""
@@ -151,11 +177,13 @@ class Piece:
 
     Args:
         path: The file.
-        batch: Those that are records.
+        batches: Those that are records.
         refused: Those that are none.
     """
 
-    def __init__(self, path: str, batch: pa.RecordBatch, refused: Iterable[LogError]) -> None:
+    def __init__(self, path: str, batches: Sequence[pa.RecordBatch], refused: Iterable[LogError]) -> None:
+        some = [batch for batch in batches if batch.num_rows] or batches[:1]
+        batch = some[0] if len(some) == 1 else pa.Table.from_batches(some).combine_chunks().to_batches()[0]
         self.path = path
         """The file."""
         self.columns = columns.screened(batch)

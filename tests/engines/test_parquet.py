@@ -95,7 +95,8 @@ def reports(path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...] 
     """Hold what comes of rows as columns, so many at a time, against what comes of the records; and give it."""
     expected = lc.replay(list(parquet.Reading(path)), profile=lc.HOSTED)
     for jobs, size in enumerate(sizes, 1):
-        monkeypatch.setattr(parquet, "_GROUP", size)
+        monkeypatch.setattr(parquet, "_AT_ONCE", size)
+        monkeypatch.setattr(columns, "ROWS", size)
         found = lc.replay(parquet.Reading(path), profile=lc.HOSTED, jobs=jobs)
         assert found == expected
         assert (list(found.batches), list(found.versions)) == (list(expected.batches), list(expected.versions))
@@ -178,8 +179,8 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(rows: int | None, *, threads: bool) -> Iterator[columns.Block]:
-            yield from parquet.Reading.blocks(read, rows, threads=threads)
+        def breaking(*, threads: bool) -> Iterator[columns.Block]:
+            yield from parquet.Reading.blocks(read, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
         monkeypatch.setattr(read, "blocks", breaking)
