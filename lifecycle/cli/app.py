@@ -285,6 +285,7 @@ def audit(
             "--master": master is not None,
             "--partitions": partitions is not None,
             "--html": html is not None,
+            "--force": force,
         }
         options = following.How(forget_after, _name(checkpoint), _name(findings), checkpoint_every, until_end=until_end)
         given = [option for option, is_given in others.items() if is_given]
@@ -292,10 +293,7 @@ def audit(
     for option, value in followed.items():
         if value is not None:
             raise UsageError(f"{option} goes with --follow")
-    page = None if html is None else os.fspath(html)
-    how = commands.How(
-        engine, order, memory_limit, threads, jobs or os.cpu_count() or 1, master, partitions, page, force
-    )
+    how = commands.How(engine, order, memory_limit, threads, jobs, master, partitions, _name(html), force)
     return commands.audit(_names(logs), PROFILES[profile], form, how)
 
 

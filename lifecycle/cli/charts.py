@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from lifecycle.cli.batch_view import COUNTS
-from lifecycle.cli.output import safe
+from lifecycle.cli.output import plural, safe
 from lifecycle.engines.survey import PARTS, Column, Moment, Stays
 from lifecycle.rules import Tier
 
@@ -348,7 +348,7 @@ def requests_chart(span: Span) -> str:
 
 def _slot_text(slot: Slot, step: int) -> str:
     counts = ", ".join(f"{max(0, slot.levels[place]):,} {COUNTS[place]}" for place in STACK)
-    return f"until {time_text(slot.start + step)}: {counts}; {slot.events:,} events, {slot.findings:,} findings"
+    return f"until {time_text(slot.start + step)}: {counts}; {plural(slot.events, 'event')}, {plural(slot.findings, 'finding')}"
 
 
 def waiting_chart(span: Span) -> str:

@@ -178,7 +178,7 @@ class How:
     threads: int | None = None
     """How many threads DuckDB may use."""
     jobs: int = 1
-    """How many processes read lines in one pass."""
+    """How many processes read lines in one pass; 0: one for each core."""
     master: str | None = None
     """Which cluster of Spark; None: this machine."""
     partitions: int | None = None
@@ -195,6 +195,7 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
     broken_off: LogError | StoreError | None = None
     with _page_file(how) as page:
         with opened("audit", paths, None, None, streams=False) as records:
+            _check_page(how.html, records)
             survey = None if page is None else Survey()
             done = Audit(Findings(records.names, how.order), survey=survey)
             if how.engine == "spark":
@@ -212,7 +213,7 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
                 reducer = Reducer(profile, wire.DATA) if survey is None else survey.reducer(profile)
                 records.reducer = reducer
                 try:
-                    for finding in reducer.run(records.for_reducer(), how.jobs):
+                    for finding in reducer.run(records.for_reducer(), how.jobs or os.cpu_count() or 1):
                         done.findings.add(finding)
                 except (LogError, StoreError) as error:
                     broken_off = error
@@ -256,6 +257,14 @@ def _page_file(how: How) -> Iterator[_WritePage | None]:
         yield write_page
 
 
+def _check_page(html: str | None, records: Input) -> None:
+    """See that the page would not take the place of what is audited."""
+    for path in () if html is None else records.files:
+        with contextlib.suppress(OSError):
+            if Path(html).samefile(path):
+                raise UsageError(f"--html: {html} is what is audited; give another file")
+
+
 def _by_spark(records: Input, profile: Profile, how: How) -> Audit:
     if records.stores or STDIN in records.names:
         raise UsageError("the engine spark reads files, which every worker can open; `lifecycle convert` makes one")
@@ -286,6 +295,10 @@ def _check(how: How) -> bool:
     }
     if how.force and how.html is None:
         raise UsageError("--force: there is nothing to overwrite without --html")
+    if how.html in {"", STDIN}:
+        raise UsageError(f"--html: expected the name of a file, got {how.html!r}")
+    if how.jobs != 1 and (how.html is not None or how.engine in {"duckdb", "spark"} or any(wanted.values())):
+        raise UsageError("--jobs is for one pass that writes no page")
     if how.engine != "spark":
         for option, value in (("--master", how.master), ("--partitions", how.partitions)):
             if value is not None:
@@ -297,7 +310,8 @@ def _check(how: How) -> bool:
     if how.engine in {"one", "spark"}:
         for option, given in wanted.items():
             if given:
-                raise UsageError(f"{option} needs the engine duckdb")
+                others = " or spark" if option == "--order version" else ""
+                raise UsageError(f"{option} needs the engine duckdb{others}")
     return how.engine == "duckdb" or any(wanted.values())
 
 

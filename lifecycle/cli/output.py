@@ -337,7 +337,9 @@ def new_file(to: str, *, force: bool) -> Iterator[str]:
 
 def _check_free(to: str, *, force: bool) -> None:
     with cannot_be_written(to):
-        if not os.path.lexists(to):
+        try:
+            os.lstat(to)
+        except FileNotFoundError:
             return
         if not Path(to).is_file():  # /dev/null, say, would be gone
             raise LogError(to, None, "is no file; nothing was written")

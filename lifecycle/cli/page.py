@@ -145,7 +145,9 @@ def _verdict(done: Audit) -> str:
     total = sum(done.findings.tiers.values())
     if done.findings.tiers[Tier.LAW]:
         return f"No batch breaks a law, but {plural(done.findings.rules[WIRE.id], 'line')} cannot be read"
-    return f"No batch breaks a law; {plural(total, 'other finding')}" if total else "Nothing is wrong"
+    if total:
+        return f"No batch breaks a law; {plural(total, 'other finding')}"
+    return "Nothing is wrong" if done.events else "There are no events"
 
 
 def _head(done: Audit, survey: Survey, names: Sequence[str], profile: Profile) -> str:

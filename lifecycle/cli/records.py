@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # they take a second to import, and drivers
 
 Until = int | datetime | None
 
+_SQLITE = re.compile(r"\s*sqlite(?:\+\w+)?:///", re.IGNORECASE)
+
 _PAGE = 1000
 """How many records of one batch are read from a store at once."""
 
@@ -247,6 +249,11 @@ class Input:
     def is_parquet(self) -> bool:
         """Whether all of it is Parquet."""
         return len(self.parquet) == len(self._paths)
+
+    @property
+    def files(self) -> list[str]:
+        """The files that it is read from, those of stores in SQLite among them."""
+        return [_SQLITE.sub("", path).partition("?")[0] if is_url(path) else path for path in self._paths]
 
     @property
     def names(self) -> list[str]:

@@ -343,7 +343,8 @@ class TestEngines:
     def test_what_only_duckdb_can_do_one_pass_refuses(self, way: list[str], log: Path) -> None:
         status, _, err = lifecycle("audit", str(log), "--engine", "one", *way)
         option = "--order version" if way[0] == "--order" else way[0]
-        assert (status, err.splitlines()[0]) == (2, f"lifecycle: {option} needs the engine duckdb")
+        others = " or spark" if way[0] == "--order" else ""
+        assert (status, err.splitlines()[0]) == (2, f"lifecycle: {option} needs the engine duckdb{others}")
 
     @pytest.mark.parametrize(
         "way", [["--memory-limit", "much"], ["--threads", "0"], ["--order", "time"], ["--engine", "sparks"]]
@@ -367,6 +368,15 @@ class TestEngines:
     def test_what_is_spark_s_and_what_is_not(self, way: list[str], said: str, log: Path) -> None:
         status, _, err = lifecycle("audit", str(log), *way)
         assert (status, err.splitlines()[0]) == (2, f"lifecycle: {said}")
+
+    @pytest.mark.parametrize(
+        "way",
+        [["--engine", "duckdb"], ["--engine", "spark"], ["--order", "version"], ["--html", "page.html"]],
+    )
+    def test_jobs_are_for_one_pass_without_a_page(self, way: list[str], log: Path) -> None:
+        status, _, err = lifecycle("audit", str(log), "--jobs", "0", *way, cwd=log.parent)
+        assert (status, err.splitlines()[0]) == (2, "lifecycle: --jobs is for one pass that writes no page")
+        assert not (log.parent / "page.html").exists()
 
     def test_spark_reads_files_alone(self, log: Path) -> None:
         for path in ("-", "sqlite:///batches.db"):

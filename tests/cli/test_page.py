@@ -416,3 +416,40 @@ class TestCharts:
         [life] = survey.lives()
         drawn = charts.strip("a", life.moments(survey.files), life.broken, 0)
         assert ">v…<" in drawn
+
+
+class TestWhereItIsWritten:
+    """Where it cannot be is said before anything is read, and nothing is lost."""
+
+    @pytest.mark.parametrize(
+        "name", ["log.jsonl", "./log.jsonl", "x/../log.jsonl", "hard", "log.parquet", "batches.db"]
+    )
+    def test_it_never_takes_the_place_of_what_is_audited(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        path.write_bytes((GOLDEN / "night.jsonl").read_bytes().partition(b"\n")[0] + b"\n")
+        (tmp_path / "x").mkdir()
+        (tmp_path / "hard").hardlink_to(path)
+        lifecycle("convert", "log.jsonl", "log.parquet", cwd=tmp_path)
+        lifecycle("store", "import", "log.jsonl", "--to", "sqlite:///batches.db", cwd=tmp_path)
+        before = (tmp_path / name).read_bytes()
+        logs = ["log.jsonl", "*.parquet", "sqlite:///batches.db"]
+        status, out, err = lifecycle("audit", *logs, "--html", name, "--force", cwd=tmp_path)
+        assert (status, out) == (2, "")
+        assert err.splitlines()[0] == f"lifecycle: --html: {name} is what is audited; give another file"
+        assert (tmp_path / name).read_bytes() == before
+        assert not list(tmp_path.glob(".*"))
+
+    @pytest.mark.parametrize("name", ["", "-"])
+    def test_it_is_a_file(self, name: str) -> None:
+        status, out, err = lifecycle("audit", "night.jsonl", "--html", name, cwd=GOLDEN)
+        assert (status, out) == (2, "")
+        assert err.splitlines()[0] == f"lifecycle: --html: expected the name of a file, got {name!r}"
+
+    def test_a_name_that_is_too_long_is_told_at_once(self, tmp_path: Path) -> None:
+        status, out, err = lifecycle("audit", "night.jsonl", "--html", str(tmp_path / ("x" * 300)), cwd=GOLDEN)
+        assert (status, out) == (3, "")
+        assert "cannot be written: File name too long" in err
+
+
+def test_an_empty_log_has_no_events() -> None:
+    assert "There are no events" in page_of([])
