@@ -348,7 +348,8 @@ def requests_chart(span: Span) -> str:
 
 def _slot_text(slot: Slot, step: int) -> str:
     counts = ", ".join(f"{max(0, slot.levels[place]):,} {COUNTS[place]}" for place in STACK)
-    return f"until {time_text(slot.start + step)}: {counts}; {plural(slot.events, 'event')}, {plural(slot.findings, 'finding')}"
+    seen = f"{plural(slot.events, 'event')}, {plural(slot.findings, 'finding')}"
+    return f"until {time_text(slot.start + step)}: {counts}; {seen}"
 
 
 def waiting_chart(span: Span) -> str:

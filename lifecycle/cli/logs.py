@@ -259,9 +259,10 @@ def _page_file(how: How) -> Iterator[_WritePage | None]:
 
 def _check_page(html: str | None, records: Input) -> None:
     """See that the page would not take the place of what is audited."""
-    for path in () if html is None else records.files:
+    page = None if html is None else Path(html)
+    for path in records.files:
         with contextlib.suppress(OSError):
-            if Path(html).samefile(path):
+            if page is not None and page.samefile(path):
                 raise UsageError(f"--html: {html} is what is audited; give another file")
 
 

@@ -499,8 +499,8 @@ def test_what_fails_while_reading_is_kept_for_whoever_asks() -> None:
     """DuckDB reads in threads of its own, or in ours, and tells nothing but the text."""
 
     def blocks() -> Iterator[columns.Block]:
+        yield next(long_blocks())
         raise KeyError("odd")
-        yield
 
     feed = duckdb._Feed([duckdb.Source("odd", blocks)], lambda _: None)
     with pytest.raises(KeyError):
