@@ -20,7 +20,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import chain, combinations, islice, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -645,6 +645,7 @@ class _Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fsdecode(path)
+        self.part = f"{self.name}.part"  # the next one, while it is written
 
     def write(self, header: _Header, entries: Iterable[list[_Entry]], digests: Iterable[list[bytes]]) -> None:
         """
@@ -653,13 +654,9 @@ class _Checkpoint:
         Raises:
             LogError: It cannot be written. The last one is there still.
         """
-        part = f"{self.name}.part"
         encode = msgspec.msgpack.Encoder().encode
         try:
-            # Not "wb", for somebody else may be writing it; who has the lock empties it.
-            with Path(part).open("ab") as file:
-                if not _locked(file):
-                    raise self.refused("somebody else is writing it")
+            with self._part() as file:
                 file.truncate(0)
                 total = blake2b(digest_size=_SUM)
                 pieces = map(encode, chain([header], entries, [[]], digests, [[]]))
@@ -669,10 +666,38 @@ class _Checkpoint:
                 file.write(total.digest())
                 file.flush()
                 os.fsync(file.fileno())
-                Path(part).replace(self.name)
+                Path(self.part).replace(self.name)
             log.sync_folder(self.name)
         except OSError as error:
             raise self.refused(f"the checkpoint cannot be written: {said(error)}") from error
+
+    @contextlib.contextmanager
+    def _part(self) -> Iterator[BinaryIO]:
+        """The file next to it, locked, which nobody but a follower has written; it goes if it cannot be written."""
+        path = Path(self.part)
+        with contextlib.ExitStack() as stack:
+            while True:
+                # Not "wb", for somebody else may be writing it; who has the lock empties it.
+                file = stack.enter_context(path.open("a+b"))
+                if not _locked(file):
+                    raise self.refused("somebody else is writing it")
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                        break
+                stack.close()  # before it was locked, another follower made it the checkpoint
+            file.seek(0)
+            begin = _MAGIC[: -len(_VERSION)]
+            if not begin.startswith(file.read(len(begin))):  # what was torn off begins so, too
+                raise self.refused(
+                    f"the checkpoint cannot be written: {self.part} is in its way, and is no checkpoint; "
+                    "remove that, or give another file"
+                )
+            try:
+                yield file
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                raise
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[tuple[_Header, Iterator[list[_Entry]], Iterator[list[bytes]]] | None]:
@@ -770,6 +795,7 @@ class Following(Iterator[Finding]):
         self._forget_after = forget_after
         self._checkpoint = None if checkpoint is None else _Checkpoint(checkpoint)
         self._findings_path = findings
+        self._check_names()
         self._findings: _Findings | None = None
         self._every = every.total_seconds()
         self._poll = poll
@@ -795,6 +821,20 @@ class Following(Iterator[Finding]):
         """Whether all that had come was judged when it looked last."""
         self.tiers = dict.fromkeys(Tier, 0)
         """How many findings of each tier were given since the start; those before the checkpoint are not counted."""
+
+    def _check_names(self) -> None:
+        """See that no file is asked to be two: what is written here would be read as what was written there."""
+        written = (
+            {}
+            if self._checkpoint is None
+            else {"checkpoint": self._checkpoint.name, "its .part": self._checkpoint.part}
+        )
+        if self._findings_path is not None:
+            written["findings"] = os.fsdecode(self._findings_path)
+        logs = [("a log", os.fsdecode(place)) for place in self._logs if isinstance(place, str | os.PathLike)]
+        for (what, name), (other, another) in chain(combinations(written.items(), 2), product(written.items(), logs)):
+            if _same_file(name, another):
+                raise ValueError(f"{what}: {name} is {other} as well; give each a file of its own")
 
     def __next__(self) -> Finding:
         return next(self._found)
@@ -947,6 +987,16 @@ class Following(Iterator[Finding]):
             self._findings.restore(header.findings)
 
 
+def _same_file(one: str, other: str) -> bool:
+    """Whether two names are of one file, or would be if it were made."""
+    with contextlib.suppress(ValueError):  # no such path can be, which is told later
+        try:
+            return Path(one).samefile(other)
+        except OSError:  # there is none yet
+            return os.path.realpath(one) == os.path.realpath(other)
+    return False
+
+
 _OPTIONS = ("profile", "time to forget after", "longest line")
 
 
@@ -997,7 +1047,8 @@ def follow(
             that; what had been judged is in the checkpoint.
         StoreError: A store cannot be read.
         TypeError: Something among *logs* is neither a file nor a store, or a value of the wrong type.
-        ValueError: There are no logs, a span is negative, or there are *findings* without a *checkpoint*.
+        ValueError: There are no logs, a span is negative, there are *findings* without a *checkpoint*, or one file is
+            named as two of them, or as a log, too; the checkpoint's name with ``.part`` counts as well.
     """
     return Following(
         logs,

@@ -1,6 +1,7 @@
 """Following: the findings of an audit, as they come, each once, whenever it is stopped."""
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -751,6 +752,7 @@ class TestWhatIsRefused:
             with pytest.raises(lc.LogError, match="No space left"):
                 found_in(path, checkpoint=tmp_path / "c")
         assert (tmp_path / "c").read_bytes() == before
+        assert not (tmp_path / "c.part").exists()
         watch = follow(path, checkpoint=tmp_path / "c", until_end=True)
         assert (list(watch), watch.events) == ([], 6)
 
@@ -760,6 +762,66 @@ class TestWhatIsRefused:
             with pytest.raises(lc.LogError, match="somebody else is writing it"):
                 found_in(path, checkpoint=tmp_path / "c")
         assert found_in(path, checkpoint=tmp_path / "c") == []
+
+    def test_a_file_of_somebody_where_the_next_checkpoint_is_written(self, path: Path, tmp_path: Path) -> None:
+        part = tmp_path / "c.part"
+        for content in (b"notes of somebody\n", b"life", b"\0" * 40):
+            part.write_bytes(content)
+            if content == b"life":  # the beginning of one that was not written to its end
+                assert found_in(path, checkpoint=tmp_path / "c") == []
+                assert not part.exists()
+                (tmp_path / "c").unlink()
+                continue
+            with pytest.raises(lc.LogError, match=r"c\.part is in its way, and is no checkpoint"):
+                found_in(path, checkpoint=tmp_path / "c")
+            assert part.read_bytes() == content
+        assert not (tmp_path / "c").exists()
+
+    def test_one_file_that_is_asked_to_be_two(self, path: Path, tmp_path: Path) -> None:
+        """Also while there is none, and by another name."""
+        part = tmp_path / "c.part"
+        write(part, *TestACheckpoint.LOG)
+        before = part.read_bytes()
+        (tmp_path / "link").symlink_to(path)
+        other = tmp_path / ".." / tmp_path.name / "c"
+        c = tmp_path / "c"
+        for log_of, options in (
+            (part, {"checkpoint": c}),
+            (path, {"checkpoint": c, "findings": path}),
+            (path, {"checkpoint": c, "findings": tmp_path / "link"}),
+            (path, {"checkpoint": tmp_path / "link"}),
+            (path, {"checkpoint": c, "findings": other}),
+            (path, {"checkpoint": c, "findings": f"{other}.part"}),
+        ):
+            with pytest.raises(ValueError, match="as well; give each a file of its own"):
+                follow(MemoryStore(), log_of, **options)  # type: ignore[arg-type] # of paths alone
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["c.part", "link", "log.jsonl"]
+        assert (part.read_bytes(), path.read_bytes()) == (before, b"")
+
+    @pytest.mark.parametrize("again", [True, False], ids=["and writes the next", "and has gone"])
+    def test_a_checkpoint_is_not_emptied_that_another_has_just_put_there(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+    ) -> None:
+        """Between opening the file and locking it, it may become the checkpoint."""
+        lock = fcntl.flock
+        whole = b"lifecycle checkpoint 1\nof another"
+        name = tmp_path / "c"
+        seen: list[bytes] = []
+
+        def late(file: Any, how: int) -> None:
+            if not seen:
+                (tmp_path / "c.part").rename(tmp_path / "c")
+                (tmp_path / "c").write_bytes(whole)
+                if again:
+                    (tmp_path / "c.part").touch()
+            seen.append((tmp_path / "c").read_bytes())
+            lock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        watch = follow(path, checkpoint=name, until_end=True)
+        assert list(watch) == []
+        assert seen == [whole] * 2  # the second is a file of its own
+        assert found_in(path, checkpoint=name) == []
 
     def test_what_is_no_file_that_grows(self, tmp_path: Path) -> None:
         gzip = tmp_path / "log.gz"

@@ -96,18 +96,21 @@ def follow(paths: Sequence[str], profile: Profile, form: Format, how: How, other
     text = json_lines if form == "jsonl" else line_text
     with until_closed(), contextlib.ExitStack() as stack:
         logs: list[Any] = [stack.enter_context(open_store(path)) if is_url(path) else path for path in paths]
-        following = follow_logs(
-            *logs,
-            profile=profile,
-            forget_after=forget_after,
-            checkpoint=how.checkpoint,
-            findings=how.findings,
-            until_end=how.until_end,
-            every=every,
-            on_progress=view.progress,
-            sleep=view.sleep,
-            clock=_clock,
-        )
+        try:
+            following = follow_logs(
+                *logs,
+                profile=profile,
+                forget_after=forget_after,
+                checkpoint=how.checkpoint,
+                findings=how.findings,
+                until_end=how.until_end,
+                every=every,
+                on_progress=view.progress,
+                sleep=view.sleep,
+                clock=_clock,
+            )
+        except ValueError as error:  # one file is named twice
+            raise UsageError(f"--follow: {error}") from error
         try:
             with view.shown(), _interruptible(view, following), contextlib.closing(following):
                 for finding in following:

@@ -173,6 +173,8 @@ def test_a_log_that_is_replaced_ends_it(path: Path, pauses: Pauses) -> None:
         ["--follow", "night.parquet"],
         ["--follow", "night.jsonl", "--format", "json"],
         ["--follow", "night.jsonl", "--findings", "f"],
+        ["--follow", "night.jsonl", "--checkpoint", "c", "--findings", "c"],
+        ["--follow", "night.jsonl", "--checkpoint", "c", "--findings", "night.jsonl"],
         ["--follow", "night.jsonl", "--forget-after", "soon"],
         ["--follow", "night.jsonl", "--checkpoint-every", "-1s"],
         ["--follow", "night.jsonl", "--engine", "one"],
