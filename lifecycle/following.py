@@ -351,6 +351,9 @@ class _File:
         self._number = 0
         self._skipping = False
         self._end = 0
+        # What was read, not what is there: the first bytes, and those before the place. It is known again by them.
+        self._head = self._tail = b""
+        self._seen = 0, 0  # size and time of the last change, when it was looked at last
         try:
             # A pipe would be waited for as soon as it is opened.
             regular = self.name != STDIN and stat.S_ISREG(Path(self.name).stat().st_mode)
@@ -384,27 +387,34 @@ class _File:
             LogError: It cannot be read, or is not the file that it was.
         """
         size = CHUNK
-        self._end = self._size()
+        status = os.fstat(self._file.fileno())
+        self._end = status.st_size
         if self._end < self._offset:
             raise self._refused(
                 f"it has {self._end:,} bytes, and {self._offset:,} were read: it was cut off or written anew"
             )
+        seen = status.st_size, status.st_mtime_ns
+        if seen != self._seen and self._samples(self._offset) != (self._head, self._tail):
+            raise self._refused(
+                f"it has not the bytes any more that were read, up to line {self._number:,}: it was written anew"
+            )
+        self._seen = seen
         while self._offset < self._end:
             data = self._bytes(self._offset, min(size, self._end - self._offset))
             if not data:
                 break  # cut off this very moment
             cut = data.find(b"\n") + 1 if self._skipping else data.rfind(b"\n") + 1
             if self._skipping:
-                self._offset += cut or len(data)
+                self._pass(data, cut or len(data))
                 self._skipping = not cut
             elif cut:
                 lines: list[bytes | None] = [*data[: cut - 1].split(b"\n")]
                 if cut > self._max_bytes:
                     lines = [line if line is not None and len(line) <= self._max_bytes else None for line in lines]
                 size = CHUNK
-                yield self._judged(reducer, lines, cut)
+                yield self._judged(reducer, lines, data, cut)
             elif len(data) > self._max_bytes:
-                yield self._judged(reducer, [None], len(data), skipping=True)
+                yield self._judged(reducer, [None], data, len(data), skipping=True)
             elif len(data) == size:
                 size *= 4
             else:
@@ -412,16 +422,22 @@ class _File:
         self._check_name()
 
     def _judged(
-        self, reducer: _Reducer, lines: list[bytes | None], size: int, *, skipping: bool = False
+        self, reducer: _Reducer, lines: list[bytes | None], data: bytes, size: int, *, skipping: bool = False
     ) -> Iterator[Finding]:
         yield from reducer.take_lines(self._reading, self.name, self._number + 1, lines)
-        self._offset += size
+        self._pass(data, size)
         self._number += len(lines)
         self._skipping = skipping
 
+    def _pass(self, data: bytes, size: int) -> None:
+        """So many bytes of *data* have been read."""
+        self._offset += size
+        self._head += data[: min(size, _SAMPLE - len(self._head))]
+        self._tail = (self._tail + data[max(0, size - _SAMPLE) : size])[-_SAMPLE:]
+
     def place(self) -> _FilePlace:
         """How far it has been read."""
-        return _FilePlace(self._offset, self._number, self._skipping, *self._samples(self._offset))
+        return _FilePlace(self._offset, self._number, self._skipping, _hashed(self._head), _hashed(self._tail))
 
     def restore(self, place: "_FilePlace | _StorePlace") -> None:
         """
@@ -432,17 +448,17 @@ class _File:
         """
         if not isinstance(place, _FilePlace):
             raise self._refused("the checkpoint is one of a store in its place")
-        if self._size() < place.offset:
+        if os.fstat(self._file.fileno()).st_size < place.offset:
             raise self._refused(f"it is shorter than the {place.offset:,} bytes that were read before the checkpoint")
-        if self._samples(place.offset) != (place.head, place.tail):
+        self._head, self._tail = self._samples(place.offset)
+        if (_hashed(self._head), _hashed(self._tail)) != (place.head, place.tail):
             raise self._refused("it is another file than the one that was read before the checkpoint")
         self._offset, self._number, self._skipping = place.offset, place.number, place.skipping
 
     def _samples(self, offset: int) -> tuple[bytes, bytes]:
         """By what it is known again: its first bytes, and those before a place, as far as they have been read."""
-        return _hashed(self._bytes(0, min(offset, _SAMPLE))), _hashed(
-            self._bytes(max(0, offset - _SAMPLE), min(offset, _SAMPLE))
-        )
+        size = min(offset, _SAMPLE)
+        return self._bytes(0, size), self._bytes(offset - size, size)
 
     def _bytes(self, start: int, size: int) -> bytes:
         try:
@@ -450,9 +466,6 @@ class _File:
             return self._file.read(size)
         except OSError as error:
             raise self._refused(f"cannot be read: {said(error)}") from error
-
-    def _size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
 
     def _check_name(self) -> None:
         """See that the file that has been read to its end is still the one of that name."""

@@ -12,6 +12,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -794,7 +795,7 @@ class TestWhatIsRefused:
             (path, {"checkpoint": c, "findings": f"{other}.part"}),
         ):
             with pytest.raises(ValueError, match="as well; give each a file of its own"):
-                follow(MemoryStore(), log_of, **options)  # type: ignore[arg-type] # of paths alone
+                follow(MemoryStore(), log_of, **options)
         assert sorted(one.name for one in tmp_path.iterdir()) == ["c.part", "link", "log.jsonl"]
         assert (part.read_bytes(), path.read_bytes()) == (before, b"")
 
@@ -859,6 +860,44 @@ class TestWhatIsRefused:
                 list(watch)
             assert watch.events == judged
             assert watch.checkpoints == 2  # what was judged is in it
+
+    @pytest.mark.parametrize("size", [1, 60], ids=["of few bytes", "longer than what it is known by"])
+    def test_a_log_that_is_written_anew_between_two_looks(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
+        """However long it is then, it is not read on, nor is it what the checkpoint says was read."""
+        first = [one for number in range(size) for one in life(f"b{number}")]
+        write(path, *first)
+        whole = path.read_bytes()
+        assert (len(whole) > 2 * following._SAMPLE) is (size > 1)
+        monkeypatch.setattr(following, "CHUNK", 3000)
+        head = whole[:-2] + b"x\n" + whole  # what is before the place is another
+        tail = b"x" + whole[1:] + whole
+        for number, now in enumerate((head, tail, b"x" * 2 * len(whole), b"\n" + whole[1:])):
+            path.write_bytes(whole)
+            clock = Clock(partial(path.write_bytes, now), stop)
+            checkpoint = tmp_path / f"c{number}"
+            watch = follow(path, sleep=clock.sleep, clock=clock, checkpoint=checkpoint, every=NEVER)
+            with pytest.raises(lc.LogError, match="not the bytes any more that were read, up to line .*: it was wr"):
+                list(watch)
+            assert (watch.events, watch.checkpoints) == (len(first), 2)
+            assert "it is another file than" in self.refused(checkpoint, path)
+            path.write_bytes(whole)
+            write(path, *life("later"))
+            again = follow(path, checkpoint=checkpoint, until_end=True)
+            assert (list(again), again.events) == ([], len(first) + 6)
+
+    def test_a_log_that_is_cut_off_and_put_back_can_be_gone_on_with(self, path: Path, tmp_path: Path) -> None:
+        write(path, *life()[:5])
+        whole = path.read_bytes()
+        clock = Clock(lambda: write(path, *life()[5:]), lambda: path.write_bytes(whole[:100]), stop)
+        watch = follow(path, sleep=clock.sleep, clock=clock, checkpoint=tmp_path / "c", every=NEVER)
+        with pytest.raises(lc.LogError, match="it was cut off or written anew"):
+            list(watch)
+        path.write_bytes(whole)
+        write(path, *life()[5:], life()[2])
+        again = follow(path, checkpoint=tmp_path / "c", until_end=True)
+        assert (list(again), again.events) == ([], 7)
 
     def test_a_log_that_is_cut_off_while_it_is_read(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(path, *life())
