@@ -573,16 +573,19 @@ class _Findings:
 
     def __init__(self, path: str | os.PathLike[str], stack: contextlib.ExitStack) -> None:
         self._name = os.fsdecode(path)
+        self._made = not Path(self._name).exists()
         with self._told():
-            self._file = stack.enter_context(Path(self._name).open("a+b"))  # noqa: SIM115 -- it is
+            # Nothing is held back, which could be written after a failure.
+            self._file = stack.enter_context(Path(self._name).open("a+b", buffering=0))  # noqa: SIM115 -- it is
         if not _locked(self._file):
             raise LogError(self._name, None, "cannot be written: somebody else is writing it")
 
     def add(self, finding: Finding) -> None:
         """Write a finding, as far as the system's memory: that outlives the process."""
+        left = encode_finding(finding)
         with self._told():
-            self._file.write(encode_finding(finding))
-            self._file.flush()
+            while left:  # a disk that becomes full takes a part of it
+                left = left[self._file.write(left) :]
 
     def place(self) -> _FindingsPlace:
         """Bring all of it to the disk, and say how long it is."""
@@ -601,14 +604,24 @@ class _Findings:
         with self._told():
             size = self._file.seek(0, os.SEEK_END)
             if place is None:
-                known, whole = 0, size == 0
-            else:
-                known, whole = place.size, size >= place.size and self._tail(place.size) == place.tail
-            if not whole:
+                if size:
+                    raise LogError(
+                        self._name, None, "it is not empty, and there is no checkpoint yet: give another file"
+                    )
+                return
+            if size < place.size or self._tail(place.size) != place.tail:
                 raise LogError(
-                    self._name, None, "it has not the findings of the checkpoint, but others: give another file"
+                    self._name,
+                    None,
+                    "it has not the findings of the checkpoint: name the file that the checkpoint was written with",
                 )
-            self._file.truncate(known)
+            self._file.truncate(place.size)
+
+    def undo(self) -> None:
+        """Remove it, if it is new: nothing has begun."""
+        if self._made:
+            with contextlib.suppress(OSError):
+                Path(self._name).unlink()
 
     def _tail(self, size: int) -> bytes:
         start = max(0, size - _SAMPLE)
@@ -965,9 +978,12 @@ class Following(Iterator[Finding]):
                 self._sources.append(_File(place, self._max_bytes, stack))
             else:
                 self._sources.append(_Store(place))
-        if self._findings_path is not None:
-            self._findings = _Findings(self._findings_path, stack)
-        if self._checkpoint is not None:
+        if self._checkpoint is None:
+            return
+        with contextlib.ExitStack() as undoing:
+            if self._findings_path is not None:
+                self._findings = _Findings(self._findings_path, stack)
+                undoing.callback(self._findings.undo)
             with self._checkpoint.opened() as found:
                 if found is not None:
                     self._restore(self._checkpoint, *found)
@@ -977,6 +993,7 @@ class Following(Iterator[Finding]):
             self._new = not self.resumed  # so that it is known now whether one can be written
             self._next = self._clock() + self._every
             self._save()
+            undoing.pop_all()
 
     def _restore(
         self,
@@ -993,6 +1010,11 @@ class Following(Iterator[Finding]):
             raise checkpoint.refused(f"it is one of {len(header.places)} logs, not of {len(self._sources)}")
         if header.findings is not None and self._findings is None:
             raise checkpoint.refused("it was written with a file of findings; name that again")
+        if header.findings is None and self._findings is not None:
+            raise checkpoint.refused(
+                "it was written without a file of findings, which would not get the earlier ones; "
+                "go on without, or start anew, with another file"
+            )
         for source, place in zip(self._sources, header.places, strict=True):
             source.restore(place)
         self._reducer.restore(header.summary, entries, digests)

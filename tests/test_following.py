@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tracemalloc
@@ -621,23 +622,61 @@ class TestAFileOfFindings:
         write(path, *TestACheckpoint.LOG)
         findings = tmp_path / "findings.jsonl"
         findings.write_bytes(b"of another\n")
-        with pytest.raises(lc.LogError, match="but others"):
+        with pytest.raises(lc.LogError, match="it is not empty, and there is no checkpoint yet: give another file"):
             list(self.follow(path, tmp_path))
+        assert findings.read_bytes() == b"of another\n"
         findings.unlink()
         list(self.follow(path, tmp_path))
         for wrong in (b"", b"x" + findings.read_bytes()[1:]):
             findings.write_bytes(wrong)
-            with pytest.raises(lc.LogError, match="but others"):
+            with pytest.raises(lc.LogError, match="name the file that the checkpoint was written with"):
                 list(self.follow(path, tmp_path))
             assert findings.read_bytes() == wrong
 
-    def test_may_come_later_than_the_checkpoint_but_not_go(self, path: Path, tmp_path: Path) -> None:
-        write(path, *TestACheckpoint.LOG[:5])
-        assert found_in(path, checkpoint=tmp_path / "checkpoint") == []
-        write(path, *TestACheckpoint.LOG[5:])
-        assert len(list(self.follow(path, tmp_path))) > 5
+    def test_goes_with_a_checkpoint_from_its_beginning_to_its_end(self, path: Path, tmp_path: Path) -> None:
+        """Neither may it go, nor come later: it would not have the findings that were given before."""
+        write(path, *TestACheckpoint.LOG)
+        list(self.follow(path, tmp_path))
         with pytest.raises(lc.LogError, match="was written with a file of findings"):
             found_in(path, checkpoint=tmp_path / "checkpoint")
+        assert len(found_in(path, checkpoint=tmp_path / "without")) > 5
+        with pytest.raises(lc.LogError, match="was written without a file of findings"):
+            found_in(path, checkpoint=tmp_path / "without", findings=tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    def test_is_not_made_by_a_start_that_is_refused(self, path: Path, tmp_path: Path) -> None:
+        new, empty = tmp_path / "new", tmp_path / "empty"
+        empty.touch()
+        write(path, *TestACheckpoint.LOG)
+        list(self.follow(path, tmp_path))
+        for findings in (new, empty):
+            with pytest.raises(lc.LogError, match="name the file that the checkpoint was written with"):
+                found_in(path, checkpoint=tmp_path / "checkpoint", findings=findings)
+            with pytest.raises(lc.LogError, match="the checkpoint cannot be written"):
+                found_in(path, checkpoint=tmp_path / "nowhere" / "c", findings=findings)
+            with pytest.raises(lc.LogError, match="No such file"):
+                found_in(tmp_path / "nowhere", checkpoint=tmp_path / "c", findings=findings)
+        assert (new.exists(), empty.read_bytes()) == (False, b"")
+
+    def test_on_a_disk_that_is_full_is_told_and_gone_on_with(
+        self, path: Path, tmp_path: Path, lines: list[bytes]
+    ) -> None:
+        """It has a part of a finding then, which the checkpoint does not count."""
+        findings = tmp_path / "findings.jsonl"
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        watch = self.follow(path, tmp_path)
+        next(watch)
+        size = len(lines[0]) + 10
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            with pytest.raises(lc.LogError, match="cannot be written: File too large") as error:
+                next(watch)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert error.value.path == str(findings)
+        assert findings.stat().st_size == size
+        list(self.follow(path, tmp_path))
+        assert findings.read_bytes().splitlines(keepends=True) == lines
 
     def test_that_cannot_be_written_is_told(self, path: Path, tmp_path: Path) -> None:
         with pytest.raises(lc.LogError, match="cannot be written") as error:
