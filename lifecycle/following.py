@@ -350,6 +350,7 @@ class _File:
         self._offset = 0  # where the next line begins; or how far a line over the limit has been passed over
         self._number = 0
         self._skipping = False
+        self._torn = False  # reading came to a line without an end
         self._end = 0
         # What was read, not what is there: the first bytes, and those before the place. It is known again by them.
         self._head = self._tail = b""
@@ -374,7 +375,7 @@ class _File:
     @property
     def unfinished(self) -> int | None:
         """The number of a last line that has no end yet."""
-        return self._number + 1 if self.behind and not self._skipping else None
+        return self._number + 1 if self._torn else None
 
     def read(self, reducer: _Reducer) -> Iterator[Iterator[Finding]]:
         """
@@ -387,6 +388,7 @@ class _File:
             LogError: It cannot be read, or is not the file that it was.
         """
         size = CHUNK
+        self._torn = False
         status = os.fstat(self._file.fileno())
         self._end = status.st_size
         if self._end < self._offset:
@@ -418,6 +420,7 @@ class _File:
             elif len(data) == size:
                 size *= 4
             else:
+                self._torn = True
                 break
         self._check_name()
 
@@ -655,8 +658,9 @@ class _Header(msgspec.Struct):
     """What a checkpoint says first."""
 
     tiers: list[str]
-    forget_after: int
-    max_bytes: int
+    forget_after: str
+    """Microseconds; as text, for it may have more than 64 bits."""
+    max_bytes: str
     places: list[_FilePlace | _StorePlace]
     findings: _FindingsPlace | None
     summary: _Summary
@@ -837,6 +841,8 @@ class Following(Iterator[Finding]):
         self._new = False  # something has come since the last checkpoint
         self._next = 0.0  # when the next checkpoint is due
         self._stopped = False
+        self.started = False
+        """Whether the logs and the checkpoint were found to be good, and it has begun."""
         self.checkpoints = 0
         """How many checkpoints were written."""
         self.spent = 0.0
@@ -909,6 +915,7 @@ class Following(Iterator[Finding]):
     def _run(self) -> Generator[Finding, None, None]:
         with contextlib.ExitStack() as stack:
             self._open(stack)
+            self.started = True
             try:
                 while self._goes_on():
                     self.waiting = moved = False
@@ -968,9 +975,10 @@ class Following(Iterator[Finding]):
         self.spent += end - start
         self._next = end + max(self._every, _SHARE * (end - start))
 
-    def _options(self) -> tuple[list[str], int, int]:
+    def _options(self) -> tuple[list[str], str, str]:
         """What has to be the same before and after a restart."""
-        return sorted(self._profile.tiers), self._forget_after // timedelta(microseconds=1), self._max_bytes
+        forget_after = self._forget_after // timedelta(microseconds=1)
+        return sorted(self._profile.tiers), str(forget_after), str(self._max_bytes)
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         for place in self._logs:

@@ -377,8 +377,10 @@ class TestALogThatGrows:
             seen.append(now.events)
             now.stop()
 
-        assert list(follow(path, on_progress=enough)) == []
-        assert (seen, Following.stop.__name__) == ([1], "stop")
+        watch = follow(path, on_progress=enough)
+        assert list(watch) == []
+        assert seen == [1]
+        assert (watch.unfinished, watch.behind > 0) == ((), True)  # the next line has an end, only nobody has seen it
 
     def test_it_waits_by_itself(self, path: Path) -> None:
         polls = []
@@ -498,6 +500,13 @@ class TestACheckpoint:
             with path.open("ab") as file:
                 file.write(data)
             assert [(one.line, one.rule.id) for one in found_in(path, **options)] == expected
+
+    def test_has_the_longest_time_that_there_is(self, path: Path, tmp_path: Path) -> None:
+        """It has more microseconds than 64 bits hold."""
+        write(path, *self.LOG)
+        expected = found_in(path, forget_after=NEVER)
+        assert found_in(path, forget_after=NEVER, checkpoint=tmp_path / "c") == expected
+        assert found_in(path, forget_after=NEVER, checkpoint=tmp_path / "c") == []
 
     def test_where_it_ends_in_the_middle_of_a_block_what_was_given_is_given_again(
         self, path: Path, tmp_path: Path

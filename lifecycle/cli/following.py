@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TextIO
 
 import attrs
@@ -118,7 +119,8 @@ def follow(paths: Sequence[str], profile: Profile, form: Format, how: How, other
         except KeyboardInterrupt:
             view.interrupted = True
         finally:
-            _sum_up(following)
+            if following.started:
+                _sum_up(following)
         if view.interrupted:
             _say_how_to_go_on(paths, profile, form, how)
             status = INTERRUPTED
@@ -134,6 +136,10 @@ def _check(paths: Sequence[str], form: Format, how: How, others: Sequence[str]) 
         raise UsageError("--follow: findings come one by one; choose the format table or jsonl")
     if how.findings is not None and how.checkpoint is None:
         raise UsageError("--findings needs --checkpoint, which says how much of the file counts")
+    for option, name in ("--checkpoint", how.checkpoint), ("--findings", how.findings):
+        # An empty name has become that of the folder.
+        if name is not None and (name == STDIN or Path(name).is_dir()):
+            raise UsageError(f"{option}: expected a file, got {name!r}")
     for path in paths:
         if path == STDIN:
             raise UsageError("--follow: expected files and stores; - is standard input")

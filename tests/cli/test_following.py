@@ -166,6 +166,24 @@ def test_a_log_that_is_replaced_ends_it(path: Path, pauses: Pauses) -> None:
     assert "another file has taken its place, or none, after line 5" in err.splitlines()[1]
 
 
+def test_a_start_that_is_refused_is_told_alone(path: Path) -> None:
+    """There is nothing to sum up."""
+    (path.parent / "c").write_bytes(b"notes of somebody\n" * 9)
+    for arguments in (["night.jsonl", "--checkpoint", "c"], ["nowhere.jsonl"]):
+        status, out, err = lifecycle("audit", "--follow", *arguments, "--until-end", cwd=path.parent)
+        assert (status, out, "events" in err) == (3, "", False)
+        assert "it is no checkpoint" in err or "No such file" in err
+
+
+def test_without_a_file_to_write_it_says_what_it_expected(path: Path) -> None:
+    for name in ("-", "", "."):
+        for more in (["--checkpoint", name], ["--checkpoint", "c", "--findings", name]):
+            status, out, err = lifecycle("audit", "--follow", "night.jsonl", *more, cwd=path.parent)
+            assert (status, out) == (2, "")
+            assert f"{more[-2]}: expected a file, got '" in err
+    assert [one.name for one in path.parent.iterdir()] == ["night.jsonl"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
