@@ -175,6 +175,17 @@ def test_a_start_that_is_refused_is_told_alone(path: Path) -> None:
         assert "it is no checkpoint" in err or "No such file" in err
 
 
+def test_ctrl_c_before_it_has_begun_sums_nothing_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed() -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(following, "_clock", pressed)  # which is asked when the checkpoint has been read
+    status, out, err = lifecycle("audit", "--follow", "night.jsonl", "--checkpoint", "c", cwd=path.parent)
+    assert (status, out) == (130, "")
+    assert err.startswith("lifecycle: interrupted; go on with:\n")
+    assert [one.name for one in path.parent.iterdir()] == ["night.jsonl"]
+
+
 def test_without_a_file_to_write_it_says_what_it_expected(path: Path) -> None:
     for name in ("-", "", "."):
         for more in (["--checkpoint", name], ["--checkpoint", "c", "--findings", name]):
