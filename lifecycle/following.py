@@ -856,17 +856,15 @@ class Following(Iterator[Finding]):
 
     def _check_names(self) -> None:
         """See that no file is asked to be two: what is written here would be read as what was written there."""
-        written = (
-            {}
-            if self._checkpoint is None
-            else {"checkpoint": self._checkpoint.name, "its .part": self._checkpoint.part}
-        )
+        written: list[tuple[str, str]] = []
+        if self._checkpoint is not None:
+            written = [(self._checkpoint.name, "the checkpoint"), (self._checkpoint.part, "the next checkpoint")]
         if self._findings_path is not None:
-            written["findings"] = os.fsdecode(self._findings_path)
-        logs = [("a log", os.fsdecode(place)) for place in self._logs if isinstance(place, str | os.PathLike)]
-        for (what, name), (other, another) in chain(combinations(written.items(), 2), product(written.items(), logs)):
-            if _same_file(name, another):
-                raise ValueError(f"{what}: {name} is {other} as well; give each a file of its own")
+            written.append((os.fsdecode(self._findings_path), "the file of findings"))
+        logs = [(os.fsdecode(place), "a log") for place in self._logs if isinstance(place, str | os.PathLike)]
+        for (name, what), (other, as_well) in chain(combinations(written, 2), product(written, logs)):
+            if _same_file(name, other):
+                raise ValueError(f"{name} would be {what}, and {as_well} as well: give each a file of its own")
 
     def __next__(self) -> Finding:
         return next(self._found)

@@ -834,16 +834,16 @@ class TestWhatIsRefused:
         (tmp_path / "link").symlink_to(path)
         other = tmp_path / ".." / tmp_path.name / "c"
         c = tmp_path / "c"
-        for log_of, options in (
-            (part, {"checkpoint": c}),
-            (path, {"checkpoint": c, "findings": path}),
-            (path, {"checkpoint": c, "findings": tmp_path / "link"}),
-            (path, {"checkpoint": tmp_path / "link"}),
-            (path, {"checkpoint": c, "findings": other}),
-            (path, {"checkpoint": c, "findings": f"{other}.part"}),
+        for log_of, checkpoint, findings, said in (
+            (part, c, None, "would be the next checkpoint, and a log as well: give each a file of its own"),
+            (path, tmp_path / "link", None, "would be the checkpoint, and a log as well"),
+            (path, c, path, "would be the file of findings, and a log as well"),
+            (path, c, tmp_path / "link", "would be the file of findings, and a log as well"),
+            (path, c, other, "would be the checkpoint, and the file of findings as well"),
+            (path, c, f"{other}.part", "would be the next checkpoint, and the file of findings as well"),
         ):
-            with pytest.raises(ValueError, match="as well; give each a file of its own"):
-                follow(MemoryStore(), log_of, **options)
+            with pytest.raises(ValueError, match=said):
+                follow(MemoryStore(), log_of, checkpoint=checkpoint, findings=findings)
         assert sorted(one.name for one in tmp_path.iterdir()) == ["c.part", "link", "log.jsonl"]
         assert (part.read_bytes(), path.read_bytes()) == (before, b"")
 

@@ -137,7 +137,7 @@ def _check(paths: Sequence[str], form: Format, how: How, others: Sequence[str]) 
     if how.findings is not None and how.checkpoint is None:
         raise UsageError("--findings needs --checkpoint, which says how much of the file counts")
     for option, name in ("--checkpoint", how.checkpoint), ("--findings", how.findings):
-        # An empty name has become that of the folder.
+        # An empty name is that of the folder.
         if name is not None and (name == STDIN or Path(name).is_dir()):
             raise UsageError(f"{option}: expected a file, got {name!r}")
     for path in paths:
