@@ -88,9 +88,7 @@ class Reading:
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in groups:
-                for stored in file.iter_batches(
-                    batch_size=rows or columns.ROWS, row_groups=[group], use_threads=threads
-                ):
+                for stored in _group(file, group, rows or columns.ROWS, threads=threads):
                     first = read + 1
                     batch, refused = columns.structured(stored, first)
                     errors = [columns.refusal(self.path, first + row, problems) for row, problems in refused]
@@ -117,7 +115,7 @@ class Reading:
         size = length = 0
         error: LogError | None = None
         try:
-            for batch, errors in self.blocks(threads=False):
+            for batch, errors in self.blocks(_AT_ONCE, threads=False):
                 held.append(batch)
                 refused += errors
                 size += batch.num_rows + len(errors)
@@ -169,6 +167,23 @@ class Reading:
         misfit = columns.misfit(schema)
         if misfit is not None:
             raise LogError(self.path, None, f"is no log: {misfit}")
+
+
+def _group(file: Any, group: int, rows: int, *, threads: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of a group, so many at a time; what stands before a fault is read, too, as far as it can be."""
+    given = 0
+    try:
+        for stored in file.iter_batches(batch_size=rows, row_groups=[group], use_threads=threads):
+            given += stored.num_rows
+            yield stored
+    except _UNREADABLE:
+        if rows <= columns.ROWS:
+            raise
+        for stored in _group(file, group, columns.ROWS, threads=threads):
+            known = min(given, stored.num_rows)
+            given -= known
+            if known < stored.num_rows:
+                yield stored.slice(known)
 
 
 class Piece:

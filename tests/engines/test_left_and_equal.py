@@ -75,8 +75,10 @@ def test_a_reducer_may_run_over_one_log_after_the_other(tmp_path: Path) -> None:
     assert [one for name in "ab" for one in reducer.run(parquet.Reading(tmp_path / name))] == []
 
 
-def test_what_stands_before_a_bad_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [500, 1000, 1 << 16])
+def test_what_stands_before_a_bad_page_is_told(at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "ROWS", 500)  # of what is read at once, nothing is told
+    monkeypatch.setattr(parquet, "_AT_ONCE", at_once)
     path = tmp_path / "a"
     parquet.write(path, [one for number in range(400) for one in life(f"b{number}", (*LIFE, DELETED))])
     pages = {"data_page_size": 4000, "write_batch_size": 100, "use_dictionary": False, "write_page_checksum": True}

@@ -179,8 +179,8 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(*, threads: bool) -> Iterator[columns.Block]:
-            yield from parquet.Reading.blocks(read, threads=threads)
+        def breaking(rows: int, *, threads: bool) -> Iterator[columns.Block]:
+            yield from parquet.Reading.blocks(read, rows, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
         monkeypatch.setattr(read, "blocks", breaking)
