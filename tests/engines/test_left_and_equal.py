@@ -46,7 +46,7 @@ def test_a_reducer_whose_run_was_left_can_be_finished(tmp_path: Path) -> None:
     reducer = Reducer(lc.LAWS)
     found = reducer.run(parquet.Reading(tmp_path / "a"))
     assert next(found).rule.id == "L1"
-    found.close()  # type: ignore[attr-defined]
+    found.close()  # type: ignore[attr-defined] # a generator
     reducer.finish()
 
 
