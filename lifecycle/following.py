@@ -34,7 +34,7 @@ from lifecycle.events import Created, Record
 from lifecycle.folding import check_type
 from lifecycle.fusing import new_counts
 from lifecycle.lines import CHUNK, GZIP, STDIN, said
-from lifecycle.replaying import Finding, Reducer, Stream, Totals
+from lifecycle.replaying import Finding, Reducer, Stream, Totals, finding_values
 from lifecycle.rules import LAWS, Profile, Tier
 
 if TYPE_CHECKING:
@@ -549,19 +549,7 @@ def _hashed(data: bytes) -> bytes:
 
 def encode_finding(finding: Finding) -> bytes:
     """A finding as a line of JSON, with its newline: what ``lifecycle audit --format jsonl`` writes."""
-    values = {
-        "batch_id": finding.batch_id,
-        "version": finding.version,
-        "file": finding.file,
-        "line": finding.line,
-        "rule": finding.rule.id,
-        "tier": finding.rule.tier,
-        "event": finding.event,
-        "phase": finding.phase,
-        "allowed": finding.allowed,
-        "message": finding.message,
-    }
-    return json.dumps(values, separators=(",", ":")).replace("\x7f", "\\u007f").encode() + b"\n"
+    return json.dumps(finding_values(finding), separators=(",", ":")).replace("\x7f", "\\u007f").encode() + b"\n"
 
 
 class _FindingsPlace(msgspec.Struct):

@@ -65,6 +65,22 @@ class Finding(Violation):
     """The tags of the events that the phase admits."""
 
 
+def finding_values(finding: Finding) -> dict[str, Any]:
+    """A finding for programs: the JSON that every command writes."""
+    return {
+        "batch_id": finding.batch_id,
+        "version": finding.version,
+        "file": finding.file,
+        "line": finding.line,
+        "rule": finding.rule.id,
+        "tier": finding.rule.tier,
+        "event": finding.event,
+        "phase": finding.phase,
+        "allowed": finding.allowed,
+        "message": finding.message,
+    }
+
+
 @attrs.frozen
 class Report:
     """What a log amounts to."""

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import attrs
 
 from lifecycle import Finding, Profile, Tier
-from lifecycle.cli.logs import finding_values, place_text
+from lifecycle.cli.logs import place_text
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -36,6 +36,7 @@ from lifecycle.engines import is_parquet
 from lifecycle.following import EVERY, FORGET_AFTER, Following
 from lifecycle.following import follow as follow_logs
 from lifecycle.lines import STDIN
+from lifecycle.replaying import finding_values
 
 _FRAME = 0.5  # seconds between two frames
 

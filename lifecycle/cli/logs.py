@@ -40,7 +40,7 @@ from lifecycle.engines.report import Audit, Findings, Tally
 from lifecycle.engines.survey import Survey
 from lifecycle.lines import STDIN
 from lifecycle.machine import allowed
-from lifecycle.replaying import Reducer
+from lifecycle.replaying import Reducer, finding_values
 from lifecycle.rules import WIRE
 
 FINDING_TITLES = ("where", "rule", "tier", "batch", "#version", "event", "phase", "allowed", "what was seen")
@@ -314,22 +314,6 @@ def _check(how: How) -> bool:
                 others = " or spark" if option == "--order version" else ""
                 raise UsageError(f"{option} needs the engine duckdb{others}")
     return how.engine == "duckdb" or any(wanted.values())
-
-
-def finding_values(finding: Finding) -> dict[str, Any]:
-    """A finding for programs."""
-    return {
-        "batch_id": finding.batch_id,
-        "version": finding.version,
-        "file": finding.file,
-        "line": finding.line,
-        "rule": finding.rule.id,
-        "tier": finding.rule.tier,
-        "event": finding.event,
-        "phase": finding.phase,
-        "allowed": finding.allowed,
-        "message": finding.message,
-    }
 
 
 def finding_cells(finding: Finding) -> tuple[str | tuple[str, str], ...]:

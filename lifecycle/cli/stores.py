@@ -27,7 +27,7 @@ from lifecycle import (
 )
 from lifecycle.cli import logs
 from lifecycle.cli.batch_view import counts_text, time_text
-from lifecycle.cli.logs import FINDING_TITLES, finding_cells, finding_values, place_text
+from lifecycle.cli.logs import FINDING_TITLES, finding_cells, place_text
 from lifecycle.cli.output import (
     CLEAN,
     FOUND,
@@ -51,7 +51,7 @@ from lifecycle.cli.polls import printable_line
 from lifecycle.cli.records import StoreReading, Until, check_url, open_store, opened
 from lifecycle.lines import STDIN, said
 from lifecycle.machine import allowed
-from lifecycle.replaying import no_arrow
+from lifecycle.replaying import finding_values, no_arrow
 from lifecycle.rules import RULES, WIRE
 from lifecycle.store import Damage, Head
 

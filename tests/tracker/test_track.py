@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import random
-import resource
 import threading
 import traceback
 import types
@@ -27,6 +26,7 @@ from lifecycle import log, wire
 from lifecycle.store import MemoryStore
 from lifecycle.store.sql import AsyncSQLStore, SQLStore
 from lifecycle.tracker import LONGEST_WAIT, SHORTEST_WAIT, Poll, track
+from tests.test_log import room_for
 from tests.tracker.api import App, Course, Receive, Scope, Send
 from tests.tracker.clocks import START, Clock, run
 from tests.tracker.wires import answering, async_client, client, rewritten
@@ -901,17 +901,6 @@ def tracked_by(batches: Any, ids: list[str], log: Any, clock: Clock, **options: 
     polls: list[Poll] = []
     list(track(client, ids, log=log, clock=clock, sleep=clock.sleep, on_poll=polls.append, **options))
     return polls
-
-
-@contextlib.contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """A disk on which no file may grow longer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # -------------------------------------------------------------------------------------------------------------- results
