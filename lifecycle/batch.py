@@ -25,6 +25,10 @@ class ProcessingStatus(StrEnum):
     ENDED = "ended"
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where times are counted, it is from here on."""
+
+
 class Phase(StrEnum):
     """Where in its life a batch is: the three statuses, then two that the wire does not name."""
 

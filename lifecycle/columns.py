@@ -12,7 +12,7 @@ import os
 import re
 from array import array
 from binascii import hexlify
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, cast
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle import wire
-from lifecycle.batch import RequestCounts
+from lifecycle.batch import EPOCH, RequestCounts
 from lifecycle.events import EVENTS, Event
 from lifecycle.rules import COUNTS
 
@@ -141,8 +141,6 @@ def url_key(url: str) -> int:
     return int.from_bytes(blake2b(url.encode(), digest_size=8).digest(), "little") or 1
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""From when on columns count."""
 _TIMES = ("created_at", "cancel_initiated_at", "ended_at", "archived_at", "deleted_at")
 
 

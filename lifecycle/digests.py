@@ -142,7 +142,7 @@ class Remembered:
 _FINISHED: tuple[Phase | None, ...] = (None, Phase.ENDED, Phase.ARCHIVED, Phase.DELETED)
 _PHASE, _CANCELED, _WIDE, _USUAL, _COMPLETE, _BROKEN = 3, 4, 8, 16, 32, 64
 
-_EPOCH = datetime.min.replace(tzinfo=UTC)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ODD_BYTES = 6
 """For the time between the creation and another: nine years in microseconds, else it takes eight bytes."""
@@ -184,7 +184,7 @@ class Digest:
     def fill(self, stream: Stream) -> None:
         """Make *stream* what this is, as far as rules can tell. What no rule asks for any more is left empty."""
         stream.id = self.remembered.batch_id
-        stream.created_at = self.times.get("created_at", _EPOCH)
+        stream.created_at = self.times.get("created_at", _EARLIEST)
         stream.cancel_initiated_at = self.times.get("cancel_initiated_at")
         stream.ended_at = self.times.get("ended_at")
         stream.archived_at = self.times.get("archived_at")
@@ -210,7 +210,7 @@ def pack(batch_id: str, stream: Stream, *, broken: bool) -> bytes:
     _put(out, stream.version)
     if _TIMES[phase]:
         since, *others = (getattr(stream, name) for name in _TIMES[phase])
-        out += _micros(since, _EPOCH).to_bytes(8, "little")
+        out += _micros(since, _EARLIEST).to_bytes(8, "little")
         spans = [_micros(time, since) for time in others if time is not None]  # none is negative, by B11
         width = 8 if max(spans) >> 8 * _ODD_BYTES else _ODD_BYTES
         flags |= (_WIDE if width == 8 else 0) | (_CANCELED if others[0] is not None else 0)
@@ -264,7 +264,7 @@ def unpack(batch_id: str, digest: bytes) -> Digest:
     for place, name in enumerate(names):
         width = 8 if not place or flags & _WIDE else _ODD_BYTES
         span = int.from_bytes(digest[at : at + width], "little") * _MICROSECOND
-        times[name] = times["created_at"] + span if place else _EPOCH + span
+        times[name] = times["created_at"] + span if place else _EARLIEST + span
         at += width
     usual = bool(flags & _USUAL)
     runs: list[Run] = []

@@ -11,13 +11,13 @@ there: the reducer sees only the others.
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, assert_never, runtime_checkable
 
 import attrs
 
-from lifecycle.batch import MessageBatch, Phase, RequestCounts
+from lifecycle.batch import EPOCH, MessageBatch, Phase, RequestCounts
 from lifecycle.errors import LogError, quoted
 from lifecycle.events import (
     EVENTS,
@@ -483,7 +483,6 @@ def no_arrow(phase: Phase | None, tag: str) -> tuple[str, str]:
 # Where Python's own hash of text has a seed that anybody can know (PYTHONHASHSEED, which Spark sets to 0), two events
 # with the same content could be written: the second would be taken for a harmless repeat.
 _SALT = os.urandom(16).hex()
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def content_of(event: Event) -> int:
@@ -511,7 +510,7 @@ def _counts(counts: RequestCounts) -> str:
 
 
 def _since(time: datetime) -> str:
-    since = time - _EPOCH  # its own text takes several times as long to make
+    since = time - EPOCH  # its own text takes several times as long to make
     return f"{since.days} {since.seconds} {since.microseconds}"
 
 

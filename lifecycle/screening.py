@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lifecycle import columns
-from lifecycle.batch import Phase, ProcessingStatus
-from lifecycle.columns import EPOCH, ID_WORDS, NULL, TAGS, Columns, Facts, Flags, Whole, Words
+from lifecycle.batch import EPOCH, Phase, ProcessingStatus
+from lifecycle.columns import ID_WORDS, NULL, TAGS, Columns, Facts, Flags, Whole, Words
 from lifecycle.errors import LogError
 from lifecycle.fusing import EFFECTS, STATUS, new_counts, smaller
 from lifecycle.machine import TRANSITIONS

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from lifecycle import log, wire
-from lifecycle.batch import RequestCounts, unchecked
+from lifecycle.batch import EPOCH, RequestCounts, unchecked
 from lifecycle.engines import MISSING
 from lifecycle.errors import LogError
 from lifecycle.events import EVENTS, Created, Event, Record
@@ -24,7 +24,7 @@ try:
     import pyarrow as pa
     from pyarrow import compute
 
-    from lifecycle.columns import EPOCH, LARGEST, NULL, Buffer, Columns, Facts, Texts, named, url_key
+    from lifecycle.columns import LARGEST, NULL, Buffer, Columns, Facts, Texts, named, url_key
 except ImportError as error:
     raise ImportError(MISSING) from error
 

@@ -10,20 +10,19 @@ import operator
 from array import array
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 
 import attrs
 
 from lifecycle import wire
-from lifecycle.batch import Phase
+from lifecycle.batch import EPOCH, Phase
 from lifecycle.errors import LogError
 from lifecycle.events import EVENTS, Record
 from lifecycle.replaying import Finding, Lines, Reducer, Stream
 from lifecycle.rules import COUNTS, Profile, Tier
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400
@@ -74,7 +73,7 @@ class Series:
 
     def at(self, time: datetime) -> list[int]:
         """The sums of a column, to be added to at once: the five counts, events, findings."""
-        since = time - _EPOCH
+        since = time - EPOCH
         second = since.days * _DAY + since.seconds
         sums = self._sums.get(second // _WIDTHS[self._step])
         if sums is None:
@@ -97,7 +96,7 @@ class Series:
         while self.width < other.width:
             self._widen()
         for column in other.columns():
-            sums = self.at(_EPOCH + column.start * _SECOND)
+            sums = self.at(EPOCH + column.start * _SECOND)
             sums[:] = map(operator.add, sums, (*column.moved, column.events, column.findings))
 
     def columns(self) -> list[Column]:
@@ -224,7 +223,7 @@ class Life:
         elif kept > self.broken + _AFTER:
             return
         code = ((place * 8 + _TAGS[tag]) * 8 + _PHASES.index(self.phase)) * 4 + _TIERS.index(tier)
-        self._events.extend((version, (time - _EPOCH) // _MICROSECOND, line, code))
+        self._events.extend((version, (time - EPOCH) // _MICROSECOND, line, code))
 
     def move(self, places: Sequence[int]) -> None:
         """Take other *places* for the files of its events."""
@@ -245,7 +244,7 @@ class Life:
             found.append(
                 Moment(
                     version,
-                    _EPOCH + time * _MICROSECOND,
+                    EPOCH + time * _MICROSECOND,
                     EVENTS[tag].tag,
                     files[place - 1] if place else None,
                     line or None,
@@ -410,7 +409,7 @@ class _Watched(Reducer):
     def __init__(self, profile: Profile, survey: Survey) -> None:
         super().__init__(profile, wire.DATA)
         self._survey = survey
-        self._time = _EPOCH
+        self._time = EPOCH
 
     def run(self, records: Iterable[Record | LogError], jobs: int = 1) -> Iterator[Finding]:
         """Take every record of *records*; always in this process."""

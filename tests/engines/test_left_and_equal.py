@@ -11,7 +11,7 @@ import pytest
 
 import lifecycle as lc
 import lifecycle.columns
-from lifecycle.columns import EPOCH
+from lifecycle.batch import EPOCH
 from lifecycle.engines import columns, parquet
 from lifecycle.replaying import Reducer
 from tests.lives import DELETED, ENDED, LIFE
