@@ -14,12 +14,12 @@ from typing import Final
 
 import attrs
 
-from lifecycle.batch import EPOCH
 from lifecycle.cli.batch_view import COUNTS
 from lifecycle.cli.output import plural, safe
 from lifecycle.engines.survey import PARTS, Column, Moment, Stays
 from lifecycle.rules import Tier
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _YEAR = 31_557_600
 
@@ -61,12 +61,12 @@ def time_text(second: int) -> str:
     return _time(second).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
-_YEARS = [(datetime(*day, tzinfo=UTC) - EPOCH) // timedelta(seconds=1) for day in ((1, 1, 1), (9999, 12, 31))]
+_YEARS = [(datetime(*day, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) for day in ((1, 1, 1), (9999, 12, 31))]
 
 
 def _time(second: int) -> datetime:
     """The same as a time; what is drawn may begin a little before all years, and end a little after them."""
-    return EPOCH + timedelta(seconds=min(max(second, _YEARS[0]), _YEARS[1]))
+    return _EPOCH + timedelta(seconds=min(max(second, _YEARS[0]), _YEARS[1]))
 
 
 # ------------------------------------------------------------------------------------------------------------ elements
@@ -271,7 +271,7 @@ def _months(span: Span) -> list[int]:
     step = next((one for one in (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200) if months <= 8 * one), 24_000)
     first = start.year * 12 + start.month  # the month after, counted from 0
     return [
-        (datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+        (datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
         for month in range(-(-first // step) * step, end.year * 12 + end.month, step)
     ]
 
