@@ -255,7 +255,7 @@ class TestTheLog:
             b"my notes\nand the last line of them",
             b'{"id": "msgbatch_0001", "type": "message_batch"}',
             b"SQLite format 3\0\x10\0\x01\x01\0@  \0\0\0",
-            gzip.compress(b"a log, perhaps\n"),
+            gzip.compress(b"a log, perhaps\n", mtime=0),
             b"not a log at all\n",
         ],
     )
