@@ -173,6 +173,7 @@ def side_by_side(events: int, rounds: int) -> None:
         show("audit from Parquet, by wall (from lines)", wall["columns"], wall["one"], events)
         show("the same on two cores", wall["ahead"], wall["two"], events)
         show("audit from Parquet, by CPU (from lines)", cpu["columns"], cpu["one"], events)
+        show("the same (eventsourcing's aggregates)", cpu["columns"], peer, events)
         for name, runs in (("lines", one), ("Parquet", columns)):
             print(f"peak memory of an audit from {name}: {max(run[2] for run in runs) / 1024:.0f} MiB")
 
@@ -238,6 +239,8 @@ else:
 """
 """A log several times over, each time of other batches; quicker to make than one of as many events."""
 _PART = 1_000_000
+_ENOUGH = 20_000_000
+"""So many events are read for each way and size, or more; longer logs have fewer rounds."""
 
 SIZES = (100_000, 1_000_000, 10_000_000, 50_000_000)
 
@@ -267,7 +270,7 @@ def scale(sizes: Sequence[int], rounds: int, folder: Path, picture: Path) -> Non
             "from Parquet, sorted in 512 MB": (parquet, ("--memory-limit", "512MB")),
         }
         for name, (what, options) in ways.items():
-            runs = [audit(what, *options) for _ in range(rounds)]
+            runs = [audit(what, *options) for _ in range(max(1, min(rounds, _ENOUGH // events)))]
             cpu, wall = (statistics.median(run[place] for run in runs) / events * 1e6 for place in (0, 1))
             found.setdefault(name, []).append(wall)
             print(

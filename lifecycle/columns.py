@@ -12,6 +12,7 @@ import os
 import re
 from array import array
 from binascii import hexlify
+from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -83,10 +84,12 @@ class Columns(Facts):
     known, and `lifecycle.wire` has to read the line. A `url` is the `url_key`.
     """
 
+    name: NDArray[np.unsignedinteger] | None
+    """Whose record it is: a place in `key` and `ids`; None if they have a row for each record."""
     key: Words
-    """64 bits that stand for the batch id; other ids may have the same."""
+    """64 bits that stand for a batch id; other ids may have the same."""
     ids: Words
-    """The batch id, in UTF-8 and filled up with zeros: a row of words for each."""
+    """Batch ids, in UTF-8 and filled up with zeros: a row of words for each."""
     urls: dict[int, str]
     """The URLs themselves, by the numbers that stand for them."""
 
@@ -95,6 +98,7 @@ class Columns(Facts):
         """Rows of which nothing is known."""
         return cls(
             plain=np.zeros(rows, np.bool_),
+            name=None,
             key=np.zeros(rows, np.uint64),
             ids=np.zeros((rows, 1), np.uint64),
             version=np.zeros(rows, np.int64),
@@ -108,8 +112,19 @@ class Columns(Facts):
 
     def content(self, rows: Whole) -> NDArray[np.uint32]:
         """32 bits of a hash of what each of some events says; it is another one in every process."""
-        values = [self.tag, self.at, self.expires_at, *(self.counts[name] for name in COUNTS), self.url]
-        return _content([value[rows].view(np.uint64) for value in values])
+        times, numbers = (self.at, self.expires_at), (self.tag, *(self.counts[name] for name in COUNTS), self.url)
+        columns = [*((column, NULL) for column in times), *((column, 0) for column in numbers)]
+        total = np.full(len(self.tag), _KEYS[0])
+        for key, (column, usual) in zip(_PAIRS, columns, strict=True):
+            # Most of the times and of the URLs are not there, and most of the numbers are 0.
+            others: Any = np.flatnonzero(column != usual)
+            if 2 * len(others) > len(column):
+                others = slice(None)
+            values, (low, high) = column[others].view(np.uint64), (np.uint64(half) for half in key)
+            total += np.uint64(_hashed(key, usual))
+            more = low * (values & np.uint64(0xFFFFFFFF)) + high * (values >> np.uint64(32))
+            total[others] += more - np.uint64(_hashed(key, usual))
+        return (total >> np.uint64(32)).astype(np.uint32)[rows]
 
 
 def content_of(event: Any) -> int:
@@ -121,12 +136,13 @@ def content_of(event: Any) -> int:
     if event.tag == "created":
         numbers[0] = event.request_count
     url = getattr(event, "results_url", None)
-    values = [TAGS.index(event.tag), at, micros(event.expires_at) if "expires_at" in names else NULL, *numbers]
+    expires_at = micros(event.expires_at) if "expires_at" in names else NULL
     if any(number > LARGEST for number in numbers):
         return -1
     total = int(_KEYS[0])
-    for key, value in zip(_PAIRS, (*values, 0 if url is None else url_key(url)), strict=True):
-        total += key[0] * (value & 0xFFFFFFFF) + key[1] * (value >> 32 & 0xFFFFFFFF)
+    values = at, expires_at, TAGS.index(event.tag), *numbers, 0 if url is None else url_key(url)
+    for key, value in zip(_PAIRS, values, strict=True):
+        total += _hashed(key, value)
     return (total & 0xFFFFFFFFFFFFFFFF) >> 32
 
 
@@ -141,6 +157,12 @@ def url_key(url: str) -> int:
     return int.from_bytes(blake2b(url.encode(), digest_size=8).digest(), "little") or 1
 
 
+def known_url(url: str, urls: dict[int, str]) -> int:
+    """The `url_key` of a URL, which is among these from now on; 0 if another one of them has it."""
+    key = url_key(url)
+    return key if urls.setdefault(key, url) == url else 0
+
+
 _TIMES = ("created_at", "cancel_initiated_at", "ended_at", "archived_at", "deleted_at")
 
 
@@ -149,12 +171,8 @@ _KEYS = np.frombuffer(os.urandom(8 * (2 * (len(COUNTS) + 4) + 1)), np.uint64)
 _PAIRS = _KEYS[1:].reshape(-1, 2).tolist()
 
 
-def _content(values: list[Words]) -> NDArray[np.uint32]:
-    """Hash rows of values: a sum of the halves of each, times a key for each."""
-    total = np.full(len(values[0]), _KEYS[0])
-    for (low, high), value in zip(_KEYS[1:].reshape(-1, 2), values, strict=True):
-        total += low * (value & np.uint64(0xFFFFFFFF)) + high * (value >> np.uint64(32))
-    return (total >> np.uint64(32)).astype(np.uint32)
+def _hashed(key: list[int], value: int) -> int:
+    return (key[0] * (value & 0xFFFFFFFF) + key[1] * (value >> 32 & 0xFFFFFFFF)) & 0xFFFFFFFFFFFFFFFF
 
 
 def _mixed(state: Words, word: Words) -> Words:
@@ -416,7 +434,7 @@ def _day(text: bytes) -> int:
 
 _HEAD = re.compile(rb'\{"specversion":"1\.0","id":"([^"\\/]{1,%d})/[0-9]+","source":' % (8 * ID_WORDS))
 _URL = re.compile(rb'"[ !#-\[\]-~]*"\}')
-_USUAL_ID = re.compile(r"[!#$&-.0-\[\]-~]+")
+_USUAL = np.array([re.fullmatch(r"[!#$&-.0-\[\]-~]", chr(letter)) is not None for letter in range(256)])
 _TAIL = _Text()
 _TAIL.add(',"crc32":"')
 _TAIL.gap("said", 8)
@@ -426,9 +444,12 @@ _NULL_URL = _text("null}")
 _AFTER_ID = np.uint64(int.from_bytes(b'","sourc', "little"))
 
 
-def usual_id(batch_id: str) -> bool:
-    """Whether a batch id stands in its records as it is: no character of it is escaped or encoded."""
-    return _USUAL_ID.fullmatch(batch_id) is not None
+def usual_ids(ids: Words) -> Flags:
+    """Whether each of these `Columns.ids` stands in its records as it is: no character of it is escaped or encoded."""
+    letters = np.ascontiguousarray(ids).view(np.uint8)
+    ends = letters == 0
+    rest = ends[:, :-1] & ~ends[:, 1:]  # a NUL, and something behind it
+    return cast(Flags, ~ends[:, 0] & ~rest.any(axis=1) & (_USUAL[letters] | ends).all(axis=1))
 
 
 @lru_cache(maxsize=256)
@@ -518,7 +539,7 @@ def scan(block: Block) -> Columns:
         block: Its lines may be anything.
 
     Returns:
-        The columns; a row for each line. It remains to be seen whether each batch id is a `usual_id`.
+        The columns; a row for each line. It remains to be seen whether the batch ids are `usual_ids`.
     """
     found = Columns.unknown(len(block.ends))
     left = np.flatnonzero(_whole(block))
@@ -567,31 +588,59 @@ class Texts:
     sizes: Whole
     """How long each is."""
 
+    def of(self, rows: Whole) -> "Texts":
+        """Some of them, in any order and any number of times."""
+        return Texts(self.buffer, self.starts[rows], self.sizes[rows])
 
-def named(batch_ids: Texts, event_ids: Texts, version: Whole) -> tuple[Words, Words, Flags]:
-    """
-    Take the ids of records.
+    def bytes(self) -> Iterator[bytes]:
+        """They, one by one."""
+        data = self.buffer.data
+        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
+            yield data[start : start + size]
 
-    Returns:
-        The `Columns.key` and the `Columns.ids` of each record; and whether they are the ones meant: whether the batch
-        id is short enough, and the event id the usual one. It remains to be seen whether each is a `usual_id`.
-    """
-    sizes = np.minimum(batch_ids.sizes, 8 * ID_WORDS)
-    fine = (batch_ids.sizes == sizes) & (sizes > 0)
-    fine &= batch_ids.buffer.byte(batch_ids.starts + np.maximum(sizes, 1) - 1) != 0  # as in `_read`
-    masks = _FIRST[sizes, : max(1, (int(sizes.max(initial=0)) + 7) // 8)]
-    ids = batch_ids.buffer.words(batch_ids.starts, masks.shape[1] * 8) & masks
-    again = event_ids.buffer.words(event_ids.starts, masks.shape[1] * 8) & masks
-    fine &= np.array_equal(ids, again) or (ids == again).all(axis=1)
-    at = event_ids.starts + sizes
-    digits = event_ids.sizes - sizes - 1
-    fine &= (digits > 0) & (digits < 8)
-    at[~fine] = 0  # for it may be anywhere
-    fine &= event_ids.buffer.byte(at) == ord("/")
-    word = event_ids.buffer.word(at + 1) & _FIRST[np.clip(digits, 0, 7), 0]
-    values, said, good = _number(word)
-    fine &= good & (said == digits) & (_eight_digits(values) == version)
-    return _key(ids, sizes), ids, fine
+
+@attrs.frozen
+class Names:
+    """Batch ids, as `Columns` has them."""
+
+    key: Words
+    """The `Columns.key` of each."""
+    ids: Words
+    """The `Columns.ids` of each."""
+    sizes: Whole
+    """How long each is."""
+    fine: Flags
+    """Whether the rest says it all: not of one that is too long. It remains to be seen whether they are `usual_ids`."""
+
+    @classmethod
+    def of(cls, texts: Texts) -> "Names":
+        """Batch ids."""
+        sizes = np.minimum(texts.sizes, 8 * ID_WORDS)
+        fine = (texts.sizes == sizes) & (sizes > 0)
+        fine &= texts.buffer.byte(texts.starts + np.maximum(sizes, 1) - 1) != 0  # as in `_read`
+        width = max(1, (int(sizes.max(initial=0)) + 7) // 8)
+        ids = texts.buffer.words(texts.starts, 8 * width) & _FIRST[sizes, :width]
+        return cls(_key(ids, sizes), ids, sizes, fine)
+
+    def begin(self, texts: Texts, name: Whole) -> Flags:
+        """Whether each text begins with a name."""
+        width, sizes, ids = self.ids.shape[1], self.sizes[name], self.ids[name]
+        same = len(sizes) > 0 and (sizes == sizes[0]).all()
+        there = texts.buffer.words(texts.starts, 8 * width) & _FIRST[sizes[:1] if same else sizes, :width]
+        fine = texts.sizes >= sizes
+        return fine if np.array_equal(there, ids) else fine & (there == ids).all(axis=1)
+
+    def number(self, event_ids: Texts, name: Whole, version: Whole) -> Flags:
+        """Whether each event id is the usual one of a name and a version."""
+        fine = self.begin(event_ids, name)
+        sizes = self.sizes[name]
+        digits = event_ids.sizes - sizes - 1
+        fine &= (digits > 0) & (digits < 8)
+        at = np.where(fine, event_ids.starts + sizes, 0)  # for it may be anywhere
+        fine &= event_ids.buffer.byte(at) == ord("/")
+        word = event_ids.buffer.word(at + 1) & _FIRST[np.clip(digits, 0, 7), 0]
+        values, said, good = _number(word)
+        return cast(Flags, fine & good & (said == digits) & (_eight_digits(values) == version))
 
 
 # The first so many bytes of `ID_WORDS` words.
@@ -684,17 +733,13 @@ def _urls(found: Columns, block: Block, rows: Whole, at: Whole) -> Flags:
     null = _NULL_URL.stands(block, at)
     fine = null & (at + _NULL_URL.length == block.ends[rows] - 20)
     others = np.flatnonzero(~null)
-    good, keys = [], []
+    keys = []
     for start, end in zip(at[others].tolist(), (block.ends[rows[others]] - 20).tolist(), strict=True):
         text = block.text(start, end)
         key = 0
         if _URL.fullmatch(text) is not None:
-            url = text[1:-2].decode()
-            key = url_key(url)
-            good.append(found.urls.setdefault(key, url) == url)
-        else:
-            good.append(False)
+            key = known_url(text[1:-2].decode(), found.urls)
         keys.append(key)
-    fine[others] = good
-    found.url[rows[others]] = np.array(keys, np.uint64)
+    found.url[rows[others]] = given = np.array(keys, np.uint64)
+    fine[others] = given != 0
     return cast(Flags, fine)

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache, cached_property
-from types import CodeType, MappingProxyType
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -267,7 +267,7 @@ class _Names(dict[str, Any]):
 
 
 class Piece(Protocol):
-    """Some records of a file, one after the other."""
+    """What stands one after the other in a file: records, and what is none."""
 
     @property
     def path(self) -> str:
@@ -276,16 +276,11 @@ class Piece(Protocol):
 
     @property
     def columns(self) -> Columns:
-        """What is known of them, a row each."""
-        ...
-
-    @property
-    def refused(self) -> Mapping[int, LogError]:
-        """What stands between them and has no row, by its line."""
+        """What is known of them, a row each; of what is no record, nothing."""
         ...
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """How many there are."""
         ...
 
     def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
@@ -342,7 +337,7 @@ class Screen:
             if self._urls.setdefault(key, url) != url:
                 found.plain &= found.url != np.uint64(key)
         rows, first, places = self._streams(found)
-        entries: dict[int, Any] = dict(piece.refused)
+        entries: dict[int, Any] = {}
         odd = np.flatnonzero(~found.plain).tolist()
         for row, (number, entry) in zip(odd, piece.entries(odd), strict=True):
             self._see(entry, row)
@@ -367,57 +362,69 @@ class Screen:
     def _streams(self, found: Columns) -> tuple[Whole, Whole, Whole]:
         """Sort the rows by stream: the rows, where each stream begins among them, and its place here."""
         rows = np.flatnonzero(found.plain)
-        rows = rows[_together(found.key[rows])]
-        key, all_ids = found.key[rows], found.ids[rows]
+        name: Any
+        if found.name is None:
+            rows = name = rows[_together(found.key[rows])]
+            mark: Any = found.key[rows]
+        else:
+            name = found.name[rows]
+            order = np.argsort(name, kind="stable")  # of small numbers, which are sorted very fast
+            rows, name = rows[order], name[order]
+            mark = name
         change = np.ones(len(rows), np.bool_)
-        change[1:] = key[1:] != key[:-1]
+        change[1:] = mark[1:] != mark[:-1]
         first = np.flatnonzero(change)
-        ids = all_ids[first]
+        key, ids = found.key[name[first]], found.ids[name[first]]
         get = self._place.get
-        places: Whole = np.array([get(one, -1) for one in key[first].tolist()], np.int64)
+        places: Whole = np.array([get(one, -1) for one in key.tolist()], np.int64)
         new = np.flatnonzero(places < 0)
         if len(new):
-            places[new] = self._begin(key[first[new]].tolist(), ids[new], rows[first[new]].tolist())
+            new = new[np.unique(key[new], return_index=True)[1]]
+            places[new] = self._begin(key[new], ids[new], rows[first[new]])
         # Ids whose keys are the same by chance, or on purpose, are told apart here; and ids that are not usual.
         words = self._words[places]
         words[:, : ids.shape[1]] ^= ids
         unknown = (places < 0) | words.any(axis=1)
-        stream = np.cumsum(change) - 1
-        if unknown.any() or not np.array_equal(all_ids, ids[stream]):
-            found.plain[rows[unknown[stream] | (all_ids != ids[stream]).any(axis=1)]] = False
+        sizes = np.diff(first, append=len(rows))
+        wrong = unknown
+        if found.name is None:
+            all_ids, same = found.ids[rows], np.repeat(ids, sizes, axis=0)
+            if unknown.any() or not np.array_equal(all_ids, same):
+                wrong = np.repeat(unknown, sizes) | (all_ids != same).any(axis=1)
+        else:  # the same name may stand there several times
+            unknown[np.delete(np.arange(len(places)), np.unique(places, return_index=True)[1])] = True
+            wrong = np.repeat(unknown, sizes) if unknown.any() else unknown
+        if wrong.any():
+            found.plain[rows[wrong]] = False
             return self._streams(found)
         return rows, first, places
 
-    def _begin(self, keys: list[int], ids: Words, rows: list[int]) -> Whole:
+    def _begin(self, keys: Words, ids: Words, rows: Whole) -> Whole:
         """Places for streams that were not seen before; -1 where an id is not usual."""
-        text, size = ids.tobytes(), 8 * ids.shape[1]
+        found = np.full(len(keys), -1)
+        usual = np.flatnonzero(columns.usual_ids(ids))
+        text, size = ids.tobytes().decode("latin-1"), 8 * ids.shape[1]  # the usual is ASCII
+        batch_ids = [text[at * size : at * size + size].rstrip("\0") for at in usual.tolist()]
+        found[usual] = places = self._new(batch_ids, rows[usual])
+        self._place.update(zip(keys[usual].tolist(), places.tolist(), strict=True))
+        self._words[places, : ids.shape[1]] = ids[usual]
         streams = self._reducer.streams
-        places, exact = [], []
-        for number, (key, row) in enumerate(zip(keys, rows, strict=True)):
-            batch_id = text[number * size : number * size + size].rstrip(b"\0").decode("latin-1")  # the usual is ASCII
-            place = -1
-            if columns.usual_id(batch_id):
-                place = self._place[key] = self._new(batch_id, row)
-                if batch_id in streams:
-                    exact.append(place)
-            places.append(place)
-        found: Whole = np.array(places, np.int64)
-        usual = np.flatnonzero(found >= 0)
-        self._words[found[usual], : ids.shape[1]] = ids[usual]
-        self._exact[exact] = True
+        if streams:
+            self._exact[places] = [batch_id in streams for batch_id in batch_ids]
         return found
 
-    def _new(self, batch_id: str, row: int) -> int:
-        place = len(self._ids)
-        self._ids.append(batch_id)
-        self._begun.append(self._lines + row)
-        if place == len(self._exact):
-            more = place  # twice as many
+    def _new(self, batch_ids: Sequence[str], rows: Whole) -> Whole:
+        """Places for streams."""
+        start = len(self._ids)
+        self._ids += batch_ids
+        self._begun += (self._lines + rows).tolist()
+        more = max(start, len(self._ids) - len(self._exact))  # twice as many
+        if len(self._ids) > len(self._exact):
             self._states = self._states.longer(more)
             self._exact = np.concatenate((self._exact, np.zeros(more, np.bool_)))
             self._words = np.concatenate((self._words, np.zeros((more, ID_WORDS), np.uint64)))
             self._last = np.concatenate((self._last, np.full(more, -1)))
-        return place
+        return np.arange(start, len(self._ids))
 
     def _see(self, entry: Any, row: int) -> None:
         """See to it that the stream of a line that is not plain is the reducer's."""
@@ -430,8 +437,8 @@ class Screen:
             if not self._exact[place]:
                 self._hand_over(np.array([place]))
         elif batch_id not in self._reducer.streams:
-            place = self._new(batch_id, row)  # first, for it may make the arrays longer
-            self._exact[place] = True
+            places = self._new([batch_id], np.array([row]))  # first, for it may make the arrays longer
+            self._exact[places] = True
 
     def _find(self, batch_id: str) -> int | None:
         text = batch_id.encode()
@@ -553,8 +560,6 @@ class _Screened:
 class _Lines:
     """Whole lines of a file."""
 
-    refused: Mapping[int, LogError] = MappingProxyType({})  # what is no record is a row here
-
     def __init__(self, reading: Lines, path: str, first: int, block: Scanned) -> None:
         self.path = path
         self.columns = block.columns
@@ -583,8 +588,6 @@ class _Lines:
 
 class _Line:
     """A line on its own: a torn one, or one over the limit."""
-
-    refused: Mapping[int, LogError] = MappingProxyType({})
 
     def __init__(self, reading: Lines, path: str, number: int, line: bytes | None) -> None:
         self.path = path

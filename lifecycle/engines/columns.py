@@ -6,15 +6,17 @@ microseconds since 1970, events as places in `EVENTS`.  `structured` brings the 
 are no records; `records` gives the records of rows, `from_rows` the rows of records.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final, Literal
 
 from lifecycle import log, wire
 from lifecycle.batch import EPOCH, RequestCounts, unchecked
 from lifecycle.engines import MISSING
 from lifecycle.errors import LogError
-from lifecycle.events import EVENTS, Created, Event, Record
+from lifecycle.events import EVENTS, Event, Record
 from lifecycle.fusing import new_counts
 from lifecycle.parsing import shown
 from lifecycle.rules import COUNTS
@@ -22,16 +24,19 @@ from lifecycle.rules import COUNTS
 try:
     import numpy as np
     import pyarrow as pa
-    from pyarrow import compute
 
-    from lifecycle.columns import LARGEST, NULL, Buffer, Columns, Facts, Texts, named, url_key
+    from lifecycle.columns import LARGEST, NULL, Buffer, Columns, Facts, Names, Texts, known_url
 except ImportError as error:
     raise ImportError(MISSING) from error
 
 import attrs
 
-pc: Any = compute
-"""Its functions are made when it is imported, so no checker knows them."""
+
+@cache
+def compute() -> Any:
+    """The functions of `pyarrow.compute`, which take as long to load as many thousand rows to read."""
+    return importlib.import_module("pyarrow.compute")  # its functions are made then, so no checker knows them
+
 
 ROWS: Final = 1 << 14
 """How many rows go through at a time: enough to be quick, and so few that a dozen such parts are a small matter."""
@@ -88,8 +93,11 @@ The columns of a log on its way: all values are those of records; no rule has be
 `line` is the line or row of the file, from 1; times are microseconds since 1970 in UTC; `event` is a place in `EVENTS`.
 """
 
-_TAGS = pa.array([cls.tag for cls in EVENTS], pa.string())
-_LARGE_TAGS = _TAGS.cast(pa.large_string())
+
+@cache
+def _tags() -> pa.Array:
+    return pa.array([cls.tag for cls in EVENTS], pa.string())
+
 
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
@@ -142,13 +150,13 @@ def _fits(found: pa.DataType, kind: Kind) -> bool:
     return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
 
 
-def structured(stored: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, list[Refused]]:
+def structured(stored: pa.RecordBatch, lines: Any) -> tuple[pa.RecordBatch, list[Refused]]:
     """
     Take rows of a file.
 
     Args:
         stored: Rows in a schema that is no `misfit`.
-        first: The row of the file where they start, from 1.
+        lines: Where each stands in the file, from 1.
 
     Returns:
         Those that are records, as `COLUMNS`; and those that are none.
@@ -163,22 +171,56 @@ def structured(stored: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, list
             if unfit[name] is not None:
                 wrong |= unfit[name]
             if name in ENVELOPE and held[name].null_count:
-                wrong |= held[name].is_null().to_numpy(zero_copy_only=False)
+                wrong |= ~_there(held[name])
     codes = _codes(stored.column("event"))
-    wrong |= codes < 0
-    there = np.zeros(size, np.uint32)
-    for place, name in enumerate(FIELDS):
-        if held[name].null_count < size:
-            there |= held[name].is_valid().to_numpy(zero_copy_only=False) * np.uint32(1 << place)
-    wrong |= (there & ~_MAY[codes]) | (_MUST[codes] & ~there) != 0
-    held["event"] = pa.array(codes)
-    held["line"] = pa.array(np.arange(first, first + size))
+    wrong |= ~_belong(codes, {name: _there(held[name]) for name in FIELDS if held[name].null_count < size})
+    held["event"] = _array(codes)
+    held["line"] = _array(lines)
     batch = pa.RecordBatch.from_arrays([held[name] for name in COLUMNS.names], schema=COLUMNS)
     if not wrong.any():
         return batch, []
     held["event"], unfit["event"] = _text(stored.column("event"))
     refused = [(row, tuple(_problems(stored, held, unfit, row))) for row in np.flatnonzero(wrong).tolist()]
     return batch.filter(pa.array(~wrong)), refused
+
+
+def _belong(codes: Any, there: Mapping[str, Any]) -> Any:
+    """
+    Which rows have an event, all fields that it must have, and none that it may not have.
+
+    Args:
+        codes: The places in `EVENTS`; -1 for what is none.
+        there: Of the fields that any row has, which rows have it; None for all.
+    """
+    found = np.zeros(len(codes), np.uint32)
+    for place, name in enumerate(FIELDS):
+        if name in there:
+            np.bitwise_or(found, np.uint32(1 << place), out=found, where=True if there[name] is None else there[name])
+    return (codes >= 0) & ((found & ~_MAY[codes]) | (_MUST[codes] & ~found) == 0)
+
+
+def _array(values: Any) -> pa.Array:
+    """NumPy's whole numbers as a column. What pyarrow has for that loads pandas, if there is one: half a second."""
+    return pa.Array.from_buffers(_WHOLE[values.dtype.itemsize], len(values), [None, pa.py_buffer(values)])
+
+
+_WHOLE = {1: pa.int8(), 8: pa.int64()}
+
+
+def _there(column: pa.Array) -> Any:
+    """Which rows have a value; None for all."""
+    if not column.null_count:
+        return None
+    bits, start = column.buffers()[0], column.offset
+    found = np.unpackbits(np.frombuffer(bits, np.uint8)[start // 8 :], bitorder="little", count=start % 8 + len(column))
+    return found[start % 8 :].view(bool)
+
+
+def _numbers(column: pa.Array) -> Any:
+    """The values of a column of whole numbers; anything where there is none."""
+    data, start = column.buffers()[1], column.offset
+    values = np.frombuffer(data or b"", f"i{column.type.bit_width // 8}")
+    return values[start : start + len(column)] if data else np.zeros(len(column), np.int64)
 
 
 def refusal(path: str, row: int, problems: tuple[tuple[str, str], ...]) -> LogError:
@@ -194,7 +236,7 @@ def _text(column: pa.Array) -> tuple[pa.Array, Any]:
     except pa.ArrowInvalid:  # not UTF-8, which nobody checks before
         values = text.cast(pa.large_binary()).to_pylist()
         unfit = np.array([value is not None and not _is_utf8(value) for value in values])
-        text = pc.if_else(pa.array(unfit), pa.scalar("", pa.large_string()), text)
+        text = compute().if_else(pa.array(unfit), pa.scalar("", pa.large_string()), text)
         return text, unfit
     return text, None
 
@@ -202,11 +244,15 @@ def _text(column: pa.Array) -> tuple[pa.Array, Any]:
 def _codes(column: pa.Array) -> Any:
     """The places in `EVENTS` of tags; -1 for what is none."""
     if not pa.types.is_dictionary(column.type):
-        return (
-            pc.index_in(column.cast(pa.large_string()), value_set=_LARGE_TAGS).fill_null(-1).cast(pa.int8()).to_numpy()
-        )
-    codes = np.append(_codes(column.dictionary), np.int8(-1))
-    return codes[column.indices.fill_null(-1).to_numpy()]
+        found = compute().index_in(column.cast(pa.large_string()), value_set=_tags().cast(pa.large_string()))
+        return found.fill_null(-1).cast(pa.int8()).to_numpy()
+    known = [_CODES.get(text, -1) for text in _texts(column.dictionary).bytes()]
+    codes, there = np.array([*known, -1], np.int8), _there(column)
+    indices = _numbers(column.indices)
+    return codes[indices if there is None else np.where(there, indices, -1)]
+
+
+_CODES = {cls.tag.encode(): code for code, cls in enumerate(EVENTS)}
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -237,7 +283,7 @@ def _times(column: pa.Array) -> tuple[pa.Array, Any]:
         scale = _UNITS[column.type.unit]
         unfit = (raw < -(-_FIRST // scale)) | (raw > _LAST // scale)
         times = np.where(unfit, 0, raw) * scale
-    found = pc.if_else(there, pa.array(times), pa.scalar(None, pa.int64()))
+    found = compute().if_else(there, pa.array(times), pa.scalar(None, pa.int64()))
     return found, unfit if unfit.any() else None
 
 
@@ -269,57 +315,138 @@ def _problems(
 
 
 _MOMENTS = [name for name, kind in FIELDS.items() if kind == "time" and name != "expires_at"]
-_CREATED = EVENTS.index(Created)
 
 
 def facts(batch: pa.RecordBatch) -> Facts:
     """What the rules ask of rows of `COLUMNS`. The numbers that stand for URLs hold for these rows alone."""
-    return _facts(batch, _urls(batch)[0].view(np.uint64))
+    named = compute().coalesce(compute().equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
+    urls = batch.column("results_url").dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
+    columns = {name: batch.column(name) for name, kind in FIELDS.items() if kind != "text"}
+    values = {name: (_numbers(held), _there(held)) for name, held in columns.items() if held.null_count < len(held)}
+    version, tag = batch.column("version").to_numpy(), batch.column("event").to_numpy().astype(np.int64)
+    return _facts(named.to_numpy(zero_copy_only=False), version, tag, values, urls.view(np.uint64))
 
 
-def screened(batch: pa.RecordBatch) -> Columns:
-    """The same, and whose records they are."""
-    version = batch.column("version").to_numpy()
-    key, ids, fine = named(_texts(batch.column("batch_id")), _texts(batch.column("event_id")), version)
-    numbers, texts = _urls(batch)
-    keys = [0, *map(url_key, texts)]
-    urls = dict(zip(keys[1:], texts, strict=True))
-    url = np.array(keys, np.uint64)[numbers]
-    found = _facts(batch, url)
-    found.plain &= fine
-    if len(urls) < len(texts):  # two have the same number
-        found.plain &= url == 0
-    return Columns(**attrs.asdict(found, recurse=False), key=key, ids=ids, urls=urls)
+def screened(stored: pa.RecordBatch) -> Columns:
+    """
+    What is known of rows of a file.
+
+    Args:
+        stored: Rows in a schema that is no `misfit`.
+
+    Returns:
+        A row for each; `structured` says of those that are not plain whether they are records at all.
+    """
+    size = stored.num_rows
+    columns = {name: _spelled(stored.column(name)) if kind == "text" else stored.column(name) for name, kind in _OTHERS}
+    ids = stored.column("batch_id")
+    if pa.types.is_dictionary(ids.type) and len(ids.dictionary) <= size and not ids.dictionary.null_count:
+        columns["batch_id"] = ids  # as our own files have them
+    there = {name: _there(column) for name, column in columns.items() if column.null_count < size}
+    if not there.keys() >= ENVELOPE.keys() - {"event"}:
+        return Columns.unknown(size)
+    names, whose = _names(columns["batch_id"])
+    codes = _codes(stored.column("event"))
+    plain = names.fine[whose] & _belong(codes, there)
+    values: dict[str, Any] = {}
+    for name, has in there.items():
+        if name in ENVELOPE and has is not None:
+            plain &= has
+        if _KIND_OF[name] != "text":
+            numbers, fine = _read(columns[name], _KIND_OF[name])
+            values[name] = numbers, has
+            if fine is not None:
+                plain &= fine if has is None else fine | ~has
+    version, _ = values["version"]
+    plain &= names.number(_texts(columns["event_id"]), whose, version)
+    if "id" in there:
+        rows, texts = _some(columns["id"], there["id"])
+        plain[rows] &= names.begin(texts, whose[rows]) & (names.sizes[whose[rows]] == texts.sizes)
+    url, urls = np.zeros(size, np.uint64), dict[int, str]()
+    if "results_url" in there:
+        rows, texts = _some(columns["results_url"], there["results_url"])
+        url[rows] = keys = np.array([_url(text, urls) for text in texts.bytes()], np.uint64)
+        plain[rows] &= keys != 0
+    found = _facts(plain, version, codes.astype(np.int64), values, url)
+    return Columns(**attrs.asdict(found, recurse=False), name=whose, key=names.key, ids=names.ids, urls=urls)
 
 
-def _urls(batch: pa.RecordBatch) -> tuple[Any, list[str]]:
-    """For each row the place of its URL among those that there are, from 1; 0 for none."""
-    encoded = batch.column("results_url").dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy().astype(np.int64) + 1, encoded.dictionary.to_pylist()
+_OTHERS = [(name, kind) for name, kind in _KIND_OF.items() if name != "event"]
+_RANGE: Mapping[Kind, tuple[int, int]] = {"whole": (0, LARGEST), "time": (_FIRST, _LAST)}
+
+
+def _read(column: pa.Array, kind: Kind) -> tuple[Any, Any]:
+    """Numbers or times; and which of them can be what they say, if not all."""
+    unfit = None
+    if column.type.id != _STORED[kind].id or (kind == "time" and column.type.unit != "us"):
+        column, unfit = _READERS[kind](column)
+    numbers, (least, most) = _numbers(column), _RANGE[kind]
+    fine = (numbers - least).view(np.uint64) <= np.uint64(most - least)
+    if unfit is not None:
+        fine &= ~unfit
+    return numbers, None if fine.all() else fine
+
+
+def _spelled(column: pa.Array) -> pa.Array:
+    """A column of texts, one for each row."""
+    return column if column.type in _SPELLED else column.cast(pa.large_string())
+
+
+_SPELLED = {pa.string(): np.int32, pa.large_string(): np.int64}
 
 
 def _texts(column: pa.Array) -> Texts:
+    column = _spelled(column)
     _, offsets, data = column.buffers()
-    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    ends = np.frombuffer(offsets or bytes(8), _SPELLED[column.type])[column.offset : column.offset + len(column) + 1]
     first, last = ends[0], ends[-1]
-    return Texts(Buffer(memoryview(data or b"")[first:last]), ends[:-1] - first, np.diff(ends))
+    starts = (ends - first).astype(np.int64)
+    return Texts(Buffer(memoryview(data or b"")[first:last]), starts[:-1], np.diff(starts))
 
 
-def _facts(batch: pa.RecordBatch, url: Any) -> Facts:
-    def numbers(name: str, null: int) -> Any:
-        return batch.column(name).fill_null(null).to_numpy()
+def _names(column: pa.Array) -> tuple[Names, Any]:
+    """The names among batch ids, and which of them each is; any name where there is none."""
+    if pa.types.is_dictionary(column.type):
+        codes, there = _numbers(column.indices), _there(column)
+        texts, codes = _texts(column.dictionary), codes if there is None else np.where(there, codes, 0)
+    else:
+        texts, codes = _texts(column), np.arange(len(column))
+    return Names.of(texts), codes.astype(np.uint16 if len(texts.sizes) <= 1 << 16 else np.uint32)
 
-    tag = batch.column("event").to_numpy().astype(np.int64)
-    counts = {name: numbers(name, 0) for name in COUNTS}
-    counts[COUNTS[0]] = np.where(tag == _CREATED, numbers("request_count", 0), counts[COUNTS[0]])
-    ids = pc.coalesce(pc.equal(batch.column("id"), batch.column("batch_id")), pa.scalar(value=True))
-    named = ids.to_numpy(zero_copy_only=False)
+
+def _some(column: pa.Array, there: Any) -> tuple[Any, Texts]:
+    """The rows that have a text; and they."""
+    texts = _texts(column)
+    if there is None:
+        return np.arange(len(column)), texts
+    rows = np.flatnonzero(there)
+    return rows, texts.of(rows)
+
+
+def _url(text: bytes, urls: dict[int, str]) -> int:
+    try:
+        return known_url(text.decode(), urls)
+    except UnicodeDecodeError:
+        return 0
+
+
+def _facts(plain: Any, version: Any, tag: Any, values: Mapping[str, Any], url: Any) -> Facts:
+    def laid(into: Any, *names: str) -> Any:
+        for name in names:
+            if name in values:
+                numbers, there = values[name]
+                np.copyto(into, numbers, where=True if there is None else there)
+        return into
+
+    size = len(tag)
+    counts = {name: laid(np.zeros(size, np.int64), name) for name in COUNTS}
+    laid(counts[COUNTS[0]], "request_count")  # no event has both
     return Facts(
-        plain=np.logical_and.reduce([named, *(values <= LARGEST for values in counts.values())]),
-        version=batch.column("version").to_numpy(),
+        plain=np.logical_and.reduce([plain, *(numbers <= LARGEST for numbers in counts.values())]),
+        version=version,
         tag=tag,
-        at=np.maximum.reduce([numbers(name, NULL) for name in _MOMENTS]),  # no event has two
-        expires_at=numbers("expires_at", NULL),
+        at=laid(np.full(size, NULL), *_MOMENTS),  # no event has two
+        expires_at=laid(np.full(size, NULL), "expires_at"),
         counts=counts,
         url=url,
     )
@@ -328,7 +455,7 @@ def _facts(batch: pa.RecordBatch, url: Any) -> Facts:
 def stored(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Rows of `COLUMNS` as a file has them."""
     found = [
-        _TAGS.take(batch.column(name)) if name == "event" else batch.column(name).cast(_STORED[kind])
+        _tags().take(batch.column(name)) if name == "event" else batch.column(name).cast(_STORED[kind])
         for name, kind in _KIND_OF.items()
     ]
     return pa.RecordBatch.from_arrays(found, schema=SCHEMA)

@@ -97,5 +97,5 @@ def _records(
 
 def _changes(ids: pa.Array) -> list[int]:
     """The rows from 1 on that have another batch id than the row before."""
-    found: list[int] = columns.pc.indices_nonzero(columns.pc.not_equal(ids[1:], ids[:-1])).to_pylist()
+    found: list[int] = columns.compute().indices_nonzero(columns.compute().not_equal(ids[1:], ids[:-1])).to_pylist()
     return [row + 1 for row in found]

@@ -24,6 +24,7 @@ from lifecycle.lines import said
 from lifecycle.replaying import Finding, Reducer, content_of
 
 # After `columns`, which says what is missing if it is.
+import numpy as np  # isort: skip
 import pyarrow as pa  # isort: skip
 import pyarrow.parquet as pq  # isort: skip
 
@@ -82,19 +83,34 @@ class Reading:
         Raises:
             LogError: It cannot be read to its end. What stands before has been given.
         """
+        read = sum(self.groups[: groups.start]) if groups else 0  # somebody else may read this at the same time
+        for stored in self.stored(rows or columns.ROWS, groups=groups, threads=threads):
+            first, read = read + 1, read + stored.num_rows
+            batch, refused = columns.structured(stored, np.arange(first, read + 1))
+            yield batch, [columns.refusal(self.path, first + row, problems) for row, problems in refused]
+
+    def stored(self, rows: int, *, groups: range | None = None, threads: bool = True) -> Iterator[pa.RecordBatch]:
+        """
+        Read it, in parts that are as they are in the file.
+
+        Args:
+            rows: How many rows a part has.
+            groups: As for `blocks`.
+            threads: As for `blocks`.
+
+        Raises:
+            LogError: As for `blocks`.
+        """
         groups = range(len(self.groups)) if groups is None else groups
-        read = sum(self.groups[: groups.start])  # its own, for somebody else may read this at the same time
+        read = sum(self.groups[: groups.start])
         self.rows_read = read
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in groups:
-                for stored in _group(file, group, rows or columns.ROWS, threads=threads):
-                    first = read + 1
-                    batch, refused = columns.structured(stored, first)
-                    errors = [columns.refusal(self.path, first + row, problems) for row, problems in refused]
-                    read += stored.num_rows
+                for batch in _group(file, group, rows, threads=threads):
+                    read += batch.num_rows
                     self.rows_read = read
-                    yield batch, errors
+                    yield batch
 
     def pieces(self, jobs: int = 1) -> Iterator["Piece"]:
         """
@@ -111,22 +127,26 @@ class Reading:
 
     def _pieces(self) -> Iterator["Piece"]:
         held: list[pa.RecordBatch] = []
-        refused: list[LogError] = []
-        size = length = 0
+        size = length = done = 0
+
+        def piece() -> Piece:
+            nonlocal done
+            done += size
+            return Piece(self.path, held, done - size + 1)
+
         error: LogError | None = None
         try:
-            for batch, errors in self.blocks(_AT_ONCE, threads=False):
+            for batch in self.stored(_AT_ONCE, threads=False):
                 held.append(batch)
-                refused += errors
-                size += batch.num_rows + len(errors)
+                size += batch.num_rows
                 length += batch.nbytes
                 if size >= _AT_ONCE or length >= 8 * columns.BYTES:
-                    yield Piece(self.path, held, refused)
-                    held, refused, size, length = [], [], 0, 0
+                    yield piece()
+                    held, size, length = [], 0, 0
         except LogError as caught:
             error = caught
-        if held:
-            yield Piece(self.path, held, refused)
+        if size:
+            yield piece()
         if error is not None:
             raise error
 
@@ -192,39 +212,44 @@ class Piece:
 
     Args:
         path: The file.
-        batches: Those that are records.
-        refused: Those that are none.
+        batches: They, one part after the other, as they are in the file.
+        first: The row of the file where they start, from 1.
     """
 
-    def __init__(self, path: str, batches: Sequence[pa.RecordBatch], refused: Iterable[LogError]) -> None:
-        some = [batch for batch in batches if batch.num_rows] or batches[:1]
-        batch = some[0] if len(some) == 1 else pa.Table.from_batches(some).combine_chunks().to_batches()[0]
+    def __init__(self, path: str, batches: Sequence[pa.RecordBatch], first: int) -> None:
+        batch = batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
         self.path = path
         """The file."""
         self.columns = columns.screened(batch)
-        """What is known of the records, a row each."""
-        self.refused = {error.line or 0: error for error in refused}
-        """Those that are none, by their place in the file."""
+        """What is known of the rows."""
         self._batch = batch
+        self._first = first
 
     def __len__(self) -> int:
         return int(self._batch.num_rows)
 
     def entries(self, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        """Some records: their places in the file, and what `Reducer.take_entry` takes."""
-        batch = self._batch.take(pa.array(rows, pa.int64()))
-        for record, line in zip(columns.records(batch, self.path), batch.column("line").to_pylist(), strict=True):
+        """Some of the rows: their places in the file, and what `Reducer.take_entry` takes."""
+        if not rows:  # as a rule
+            return
+        places = np.array(rows, np.int64)
+        batch, found = columns.structured(self._batch.take(pa.array(places)), self._first + places)
+        refused = dict(found)
+        records = iter(columns.records(batch, self.path))
+        for place, row in enumerate(rows):
+            line = self._first + row
+            if place in refused:
+                yield line, columns.refusal(self.path, line, refused[place])
+                continue
+            record = next(records)
             event = record.event
-            yield (
-                line,
-                (record.batch_id, record.version, record.event_id, event, content_of(event), record.recorded_at),
-            )
+            known = record.batch_id, record.version, record.event_id, event, content_of(event), record.recorded_at
+            yield line, known
 
     def feed(self, reducer: Reducer) -> Iterator[Finding]:
         """Give all of them to a reducer."""
-        found: dict[int, Any] = dict(self.entries(range(len(self)))) | self.refused
-        for line in sorted(found):
-            yield from reducer.take_entry(found[line], self.path, line)
+        for line, entry in self.entries(range(len(self))):
+            yield from reducer.take_entry(entry, self.path, line)
 
 
 @attrs.frozen

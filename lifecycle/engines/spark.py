@@ -50,6 +50,7 @@ MISSING: Final = "the engine Spark needs more: pip install 'lifecycle[spark]'"
 
 try:
     importlib.import_module("pandas")  # without which PySpark moves no Arrow
+    import numpy as np
     import pyarrow as pa
     from pyspark import SparkConf, SparkContext, StorageLevel
     from pyspark.errors import AnalysisException, PySparkException
@@ -175,7 +176,7 @@ class _Reader:
                 held = [
                     column.cast(field.type) for column, field in zip(batch.columns, list(_ROWS_HELD)[2:], strict=True)
                 ]
-                held[0] = columns.pc.add(held[0], high)
+                held[0] = columns.compute().add(held[0], high)
                 file, none = pa.scalar(part.file, pa.int32()), pa.nulls(batch.num_rows, pa.string())
                 yield pa.RecordBatch.from_arrays([pa.repeat(file, batch.num_rows), none, *held], schema=_ROWS_HELD)
             if refused:
@@ -306,7 +307,7 @@ def _decoded(batches: Iterable[pa.RecordBatch], names: Sequence[str], refuse: Re
         for row in batch.filter(is_refused).select(["file", "line", "refused", "event"]).to_pylist():
             file: int = row["file"]
             refuse(LogError(names[file], row["line"], row["refused"], torn=row["event"] == _TORN))
-        rows = batch.filter(columns.pc.invert(is_refused))
+        rows = batch.filter(columns.compute().invert(is_refused))
         held = [rows.column(field.name).cast(field.type) for field in _JUDGED]
         yield pa.RecordBatch.from_arrays(held, schema=_JUDGED)
 
@@ -324,7 +325,7 @@ def _structured(batches: Iterable[pa.RecordBatch], names: list[str], refuse: Ref
                 names.append(name)
         numbers = pa.array([places[name] for name in files.dictionary.to_pylist()], pa.int32()).take(files.indices)
         lines = batch.column("line").cast(pa.int64())
-        rows, refused = columns.structured(batch.select(columns.SCHEMA.names), 0)
+        rows, refused = columns.structured(batch.select(columns.SCHEMA.names), np.arange(batch.num_rows))
         for row, problems in refused:
             refuse(columns.refusal(names[numbers[row].as_py()], lines[row].as_py(), problems))
         kept = rows.column("line")  # the rows, from 0

@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
 import lifecycle as lc
 from lifecycle import log, testing
+from lifecycle.columns import content_of, key_of
 from lifecycle.engines import columns
-from tests.lives import CREATED, DAY, LIFE, URL, T, records
+from tests.lives import CREATED, DAY, ENDED, LIFE, URL, T, records
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 MANY = 2**63 - 1
@@ -45,8 +47,43 @@ def put(name: str, row: int, value: Any, type_: Any = None) -> pa.RecordBatch:
 
 
 def taken(batch: pa.RecordBatch) -> tuple[list[lc.Record], list[columns.Refused]]:
-    held, refused = columns.structured(batch, 1)
-    return columns.records(held, "file"), refused
+    held, refused = columns.structured(batch, np.arange(1, batch.num_rows + 1))
+    found = columns.records(held, "file")
+    rows = [row for row in range(batch.num_rows) if row not in dict(refused)]
+    screened(batch, dict(zip(rows, found, strict=True)))
+    return found, refused
+
+
+def screened(batch: pa.RecordBatch, found: dict[int, lc.Record]) -> list[int]:
+    """The rows that are plain; what is known of them is held against the records."""
+    plain: set[tuple[int, ...]] = set()
+    later = (
+        pa.Table.from_batches([batch] * 2).combine_chunks().to_batches()[0].slice(batch.num_rows) if found else batch
+    )
+    for each in (batch, encoded(batch), encoded(batch, batch.slice(1, 1)), later):
+        known = columns.screened(each)
+        rows: list[int] = np.flatnonzero(known.plain).tolist()
+        plain.add(tuple(rows))
+        assert known.content(np.array(rows, int)).tolist() == [content_of(found[row].event) for row in rows]
+        for row in rows:
+            record, name = found[row], row if known.name is None else int(known.name[row])
+            batch_id = known.ids[name].tobytes().rstrip(b"\0")
+            assert (batch_id.decode(), known.version[row]) == (record.batch_id, record.version)
+            assert record.event_id == f"{record.batch_id}/{record.version}"
+            assert known.key[name] == key_of(batch_id)
+            assert not isinstance(record.event, lc.Created) or record.event.id == record.batch_id
+    assert len(plain) == 1
+    return list(plain.pop())
+
+
+def encoded(batch: pa.RecordBatch, *more: pa.RecordBatch) -> pa.RecordBatch:
+    """As it is read from a file, with the ids of *more* in its dictionary."""
+    arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for name in ("batch_id", "event"):
+        held = [each.column(name) for each in (batch, *more)]
+        if not pa.types.is_dictionary(held[0].type) and not pa.types.is_string_view(held[0].type):
+            arrays[name] = pa.concat_arrays(held).dictionary_encode().slice(0, batch.num_rows)
+    return pa.RecordBatch.from_pydict(arrays)
 
 
 class TestSchema:
@@ -116,6 +153,7 @@ class TestSchema:
         assert narrow.schema.field(name).type == type_
         assert columns.misfit(narrow.schema) is None
         assert taken(narrow) == (found, [])
+        assert screened(narrow, dict(enumerate(found))) == [0, 1, 2, 3, 4, 5]
 
     def test_a_column_without_values_may_be_null_and_columns_may_stand_anywhere(self) -> None:
         batch = table(*records()[:4])
@@ -206,6 +244,47 @@ class TestRows:
         found, refused = taken(changed(**{name: column}))
         assert [record.version for record in found] == [2, 3, 4, 5, 6]
         assert refused == [(0, ((f"$.{name}", "expected text in UTF-8"),))]
+
+
+class TestPlainRows:
+    """What is known of most rows without a look at each."""
+
+    def test_are_those_of_usual_records_and_no_others(self) -> None:
+        odd = [
+            lc.Record("a", 1, lc.CountsUpdated(lc.RequestCounts(10_000_000)), None, T),
+            lc.Record("a", 10_000_000, lc.CountsUpdated(lc.RequestCounts(1)), None, T),
+            lc.Record("a", 2, lc.CountsUpdated(lc.RequestCounts(1)), "a/02", T),
+            lc.Record("a" * 65, 1, lc.CountsUpdated(lc.RequestCounts(1)), None, T),
+        ]
+        found = [*records(), *odd, *records()]
+        assert screened(table(*found), dict(enumerate(found))) == [*range(6), *range(10, 16)]
+
+    def test_may_have_any_url_in_utf8(self) -> None:
+        found = records((*LIFE[:3], attrs.evolve(ENDED, results_url="https://x/é\n"), *LIFE[4:]))
+        assert screened(table(*found), dict(enumerate(found))) == [0, 1, 2, 3, 4, 5]
+        column = table(*found).column("results_url")
+        bad = pa.Array.from_buffers(
+            pa.string(),
+            6,
+            [*column.buffers()[:2], pa.py_buffer(column.buffers()[2].to_pybytes().replace(b"\xa9", b"y"))],
+        )
+        refused = changed(results_url=bad)
+        assert screened(refused, dict(enumerate(records()))) == [0, 1, 2, 4, 5]
+
+    def test_are_none_where_a_column_that_all_have_is_empty(self) -> None:
+        for name in columns.ENVELOPE:
+            assert screened(changed(**{name: pa.nulls(6, pa.string() if name == "event" else None)}), {}) == []
+
+    @pytest.mark.parametrize("ids", [[None, "x"], ["msgbatch_01", None], ["a", "b", "c", "d", "e", "f", "g"]])
+    def test_may_have_any_dictionary_of_ids(self, ids: list[str | None]) -> None:
+        column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 1, 1, 1, 1]), pa.array(ids))
+        batch = changed(batch_id=column)
+        found = columns.records(columns.structured(batch, np.arange(6))[0], "file")
+        kept = [row for row in range(6) if batch.column("batch_id").to_pylist()[row] is not None]
+        known = columns.screened(batch)
+        assert [found[kept.index(row)].batch_id for row in np.flatnonzero(known.plain).tolist()] == [
+            one for one in ["msgbatch_01"] if one in ids
+        ]
 
 
 class TestBlocks:

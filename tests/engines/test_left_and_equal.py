@@ -60,8 +60,7 @@ def test_two_may_read_a_reading_in_turn(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_urls_with_the_same_key_in_a_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (columns, lifecycle.columns):
-        monkeypatch.setattr(module, "url_key", lambda _: 1)
+    monkeypatch.setattr(lifecycle.columns, "url_key", lambda _: 1)
     other = attrs.evolve(ENDED, results_url="https://elsewhere/")
     path = tmp_path / "a"
     path.write_bytes(lines([*life("x", LIFE[:4]), *life("y", LIFE[:3]), record("x", 4, other)]))

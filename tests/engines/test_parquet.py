@@ -157,9 +157,22 @@ class TestRowsAsColumns:
         lives = [list(map(wire.encode_record, life("b" * size))) for size in (8, 1, 16, 9, 64, 63, 8)]
         reports(stored(path, turns(*[[one + b"\n" for one in each] for each in lives])), monkeypatch)
 
+    def test_an_id_that_stands_twice_in_a_dictionary(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        parquet.write(path, [*life("x"), *life("y"), *life("x")[:2]])
+        as_written = parquet.Reading.stored
+
+        def stored(reading: parquet.Reading, rows: int, **more: Any) -> Iterator[pa.RecordBatch]:
+            for batch in as_written(reading, rows, **more):
+                column = batch.column("batch_id")
+                indices = column.indices.to_numpy() + len(column.dictionary) * (np.arange(len(column)) % 2)
+                twice = pa.concat_arrays([column.dictionary] * 2)
+                yield batch.set_column(0, "batch_id", pa.DictionaryArray.from_arrays(pa.array(indices), twice))
+
+        monkeypatch.setattr(parquet.Reading, "stored", stored)
+        reports(path, monkeypatch)
+
     def test_urls_whose_keys_are_the_same(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (columns, lifecycle.columns):
-            monkeypatch.setattr(module, "url_key", lambda _: 1)
+        monkeypatch.setattr(lifecycle.columns, "url_key", lambda _: 1)
         ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
         streams = [life(f"b{number}", (*LIFE[:3], one, DELETED)) for number, one in enumerate(ended)]
         reports(stored(path, b"".join(map(lines, streams)) + lines(streams[0]) + lines(streams[2])), monkeypatch)
@@ -169,6 +182,7 @@ class TestRowsAsColumns:
         parquet.write(path, life("x")[:3])
         parquet.write(other, [*life("x")[3:], *life("y")[1:]])
         found = parquet.Log([parquet.Reading(path), parquet.Reading(other)])
+        assert [one.version for one in found if isinstance(one, lc.Record)] == [1, 2, 3, 4, 5, 6, 2, 3, 4, 5, 6]
         assert [(one.file, one.rule.id) for one in lc.audit(found)] == [(str(other), "L1")] * 5
         assert [one.rule.id for one in lc.audit(parquet.Log(found.readings[::-1]))] == ["L1"] * 8
 
@@ -179,11 +193,11 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(rows: int, *, threads: bool) -> Iterator[columns.Block]:
-            yield from parquet.Reading.blocks(read, rows, threads=threads)
+        def breaking(rows: int, *, threads: bool) -> Iterator[pa.RecordBatch]:
+            yield from parquet.Reading.stored(read, rows, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
-        monkeypatch.setattr(read, "blocks", breaking)
+        monkeypatch.setattr(read, "stored", breaking)
         found = lc.audit(read, jobs=jobs)
         assert next(found).rule.id == "T1"
         with pytest.raises(lc.LogError, match="broken"):
