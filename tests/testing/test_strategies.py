@@ -319,7 +319,9 @@ shrunk = settings(database=None, max_examples=500)
 def test_the_simplest_values_are_small_and_readable() -> None:
     created = lc.Created("msgbatch_01", NOON, NOON + DAY, 1)
     assert find(testing.event_streams(), lambda events: len(events) > 0, settings=shrunk) == (created,)
-    assert find(testing.batches(), lambda batch: batch.size > 0, settings=shrunk) == lc.fold([created])
+    # In this phase, for to older versions of Hypothesis the simplest is what takes the fewest bytes to draw.
+    batches = testing.batches(phase=lc.Phase.IN_PROGRESS)
+    assert find(batches, lambda batch: batch.size > 0, settings=shrunk) == lc.fold([created])
     one = find(testing.logs(), lambda records: len(records) > 0, settings=shrunk)
     assert one == (lc.Record("msgbatch_01", 1, created, None, NOON),)
 
