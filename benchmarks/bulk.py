@@ -11,8 +11,9 @@ the sides take turns; every side is a process of its own, from its start to its 
 - The same from Parquet against from JSON Lines.
 - The audit of an event, by CPU, against what `eventsourcing` takes to rebuild an aggregate from its store in memory,
   for each of its events; the aggregate checks no rule.
-- with ``--scale``, instead of all that: the time of an event in logs of 100,000 to 50 million events, and a picture of
-  it (``benchmarks/scale.svg``), for which matplotlib is needed, too.
+- with ``--scale``, instead of all that: the time of an event in logs of 100,000 to 50 million events of one make,
+  without what the same command takes to start, and a picture of it (``benchmarks/scale.svg``), for which matplotlib is
+  needed, too.
 """
 
 import argparse
@@ -140,7 +141,7 @@ def show(name: str, ours: Sequence[float], theirs: Sequence[float], events: int)
 
 
 def generate(path: Path, events: int, interleave: int = 5000) -> Path:
-    """A legal log."""
+    """A legal log, with so many streams alive at a time."""
     lifecycle("generate", "--events", str(events), "--seed", "1", "--interleave", str(interleave), stdout=path)
     return path
 
@@ -239,8 +240,18 @@ else:
 """
 """A log several times over, each time of other batches; quicker to make than one of as many events."""
 _PART = 1_000_000
-_ENOUGH = 20_000_000
+_ENOUGH = 10_000_000
 """So many events are read for each way and size, or more; longer logs have fewer rounds."""
+_ALIVE = 200
+"""Of so many events one stream is alive at a time: logs of one make have as many events a stream, short or long."""
+START = """
+import sys
+from lifecycle import replaying
+replaying.LONG = 0
+from lifecycle.__main__ import main
+sys.exit(main())
+"""
+"""The command, which reads a short log in the same way as a long one."""
 
 SIZES = (100_000, 1_000_000, 10_000_000, 50_000_000)
 
@@ -251,37 +262,45 @@ def scale(sizes: Sequence[int], rounds: int, folder: Path, picture: Path) -> Non
 
     found: dict[str, list[float]] = {}
     for events in sizes:
-        path = folder / f"{events}.jsonl"
-        parquet = path.with_suffix(".parquet")
-        for to in (path, parquet):
+        for to in (path := folder / f"{events}.jsonl", path.with_suffix(".parquet")):
             if to.exists():
                 pass
             elif events > _PART:
                 part = folder / f"{_PART}{to.suffix}"
                 process(sys.executable, "-c", LENGTHEN, str(part), str(to), str(events // _PART))
             elif to == path:
-                generate(path, events)
+                generate(path, events, events // _ALIVE)
             else:
-                lifecycle("convert", str(path), str(parquet))
-        ways: dict[str, tuple[Path, Sequence[str]]] = {
-            "one process": (path, ()),
-            "two processes": (path, ("--jobs", "2")),
-            "from Parquet": (parquet, ()),
-            "from Parquet, sorted in 512 MB": (parquet, ("--memory-limit", "512MB")),
-        }
-        for name, (what, options) in ways.items():
-            runs = [audit(what, *options) for _ in range(max(1, min(rounds, _ENOUGH // events)))]
-            cpu, wall = (statistics.median(run[place] for run in runs) / events * 1e6 for place in (0, 1))
-            found.setdefault(name, []).append(wall)
+                lifecycle("convert", str(path), str(to))
+    short = folder / "1.jsonl"
+    with (folder / f"{sizes[0]}.jsonl").open("rb") as file:
+        short.write_bytes(file.readline())
+    lifecycle("convert", "--force", str(short), str(short.with_suffix(".parquet")))
+    ways: dict[str, tuple[str, Sequence[str]]] = {
+        "one process": (".jsonl", ()),
+        "two processes": (".jsonl", ("--jobs", "2")),
+        "from Parquet": (".parquet", ()),
+        "from Parquet, sorted in 512 MB": (".parquet", ("--memory-limit", "512MB")),
+    }
+    for name, (suffix, options) in ways.items():
+        command = [sys.executable, "-c", START, "audit", *options, str(short.with_suffix(suffix))]
+        start = statistics.median(process(*command, stdout=short.with_suffix(".out"))[1] for _ in range(rounds))
+        print(f"{name}: {start:.2f} s to start", flush=True)
+        for events in sizes:
+            path = folder / f"{events}{suffix}"
+            runs = [audit(path, *options) for _ in range(max(1, min(rounds, _ENOUGH // events)))]
+            cpu, wall = (statistics.median(run[place] for run in runs) for place in (0, 1))
+            found.setdefault(name, []).append((wall - start) / events * 1e6)
             print(
-                f"{events:>11,} events, {name:<30} {wall:6.2f} us of wall and {cpu:6.2f} of CPU an event, "
-                f"{runs[0][2] / 1024:6.0f} MiB",
+                f"{events:>11,} events: {wall:7.2f} s of wall and {cpu:7.2f} of CPU, {runs[0][2] / 1024:6.0f} MiB; "
+                f"after the start {found[name][-1]:5.2f} us of wall an event",
                 flush=True,
             )
     figure, axes = plt.subplots(figsize=(7, 4))
     for name, times in found.items():
         axes.plot(sizes, times, marker="o", label=name)
     axes.set(xscale="log", xlabel="events in the log", ylabel="microseconds of wall time for an event", ylim=(0, None))
+    axes.set_title("without the time to start")
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
     figure.tight_layout()
