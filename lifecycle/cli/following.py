@@ -137,6 +137,8 @@ def _check(paths: Sequence[str], form: Format, how: How, others: Sequence[str]) 
         raise UsageError("--follow: findings come one by one; choose the format table or jsonl")
     if how.findings is not None and how.checkpoint is None:
         raise UsageError("--findings needs --checkpoint, which says how much of the file counts")
+    if how.every is not None and how.checkpoint is None:
+        raise UsageError("--checkpoint-every says how often a checkpoint is written; name its file with --checkpoint")
     for option, name in ("--checkpoint", how.checkpoint), ("--findings", how.findings):
         # An empty name is that of the folder.
         if name is not None and (name == STDIN or Path(name).is_dir()):
