@@ -78,10 +78,10 @@ class Facts:
 @attrs.define
 class Columns(Facts):
     """
-    Records of a log, in the order of its lines.
+    Records of a log, in the order of its lines, or of the rows of a file.
 
-    A row is `plain` if its line is a record in the recorded form, with the event id that is usual; of others nothing is
-    known, and `lifecycle.wire` has to read the line. A `url` is the `url_key`.
+    A row is `plain` if it is a record in the recorded form, with the event id that is usual; of others nothing is
+    known, and they have to be read one by one. A `url` is the `url_key`.
     """
 
     name: NDArray[np.unsignedinteger] | None
@@ -172,6 +172,7 @@ _PAIRS = _KEYS[1:].reshape(-1, 2).tolist()
 
 
 def _hashed(key: list[int], value: int) -> int:
+    """What a value adds to the hash of an event."""
     return (key[0] * (value & 0xFFFFFFFF) + key[1] * (value >> 32 & 0xFFFFFFFF)) & 0xFFFFFFFFFFFFFFFF
 
 

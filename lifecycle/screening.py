@@ -362,15 +362,15 @@ class Screen:
     def _streams(self, found: Columns) -> tuple[Whole, Whole, Whole]:
         """Sort the rows by stream: the rows, where each stream begins among them, and its place here."""
         rows = np.flatnonzero(found.plain)
-        name: Any
+        name: Any  # where the key and the id of a row stand
+        mark: Any  # the same for the rows of a stream, which come together
         if found.name is None:
             rows = name = rows[_together(found.key[rows])]
-            mark: Any = found.key[rows]
+            mark = found.key[rows]
         else:
-            name = found.name[rows]
-            order = np.argsort(name, kind="stable")  # of small numbers, which are sorted very fast
-            rows, name = rows[order], name[order]
-            mark = name
+            order = np.argsort(found.name[rows], kind="stable")  # of small numbers, which are sorted very fast
+            rows = rows[order]
+            name = mark = found.name[rows]
         change = np.ones(len(rows), np.bool_)
         change[1:] = mark[1:] != mark[:-1]
         first = np.flatnonzero(change)
@@ -386,16 +386,15 @@ class Screen:
         words[:, : ids.shape[1]] ^= ids
         unknown = (places < 0) | words.any(axis=1)
         sizes = np.diff(first, append=len(rows))
-        wrong = unknown
         if found.name is None:
             all_ids, same = found.ids[rows], np.repeat(ids, sizes, axis=0)
-            if unknown.any() or not np.array_equal(all_ids, same):
-                wrong = np.repeat(unknown, sizes) | (all_ids != same).any(axis=1)
-        else:  # the same name may stand there several times
+            others = np.zeros(0, np.bool_) if np.array_equal(all_ids, same) else (all_ids != same).any(axis=1)
+        else:  # the same id may stand at several places
             unknown[np.delete(np.arange(len(places)), np.unique(places, return_index=True)[1])] = True
-            wrong = np.repeat(unknown, sizes) if unknown.any() else unknown
-        if wrong.any():
-            found.plain[rows[wrong]] = False
+            others = np.zeros(0, np.bool_)
+        if unknown.any() or others.any():
+            odd = np.repeat(unknown, sizes)
+            found.plain[rows[odd | others if len(others) else odd]] = False
             return self._streams(found)
         return rows, first, places
 

@@ -2,8 +2,9 @@
 Records as columns: one row a record, every field of every event a column of its own, null where its event has none.
 
 `SCHEMA` is how a Parquet file has them (``specs/log-format.md``), `COLUMNS` how engines hand them on: times as
-microseconds since 1970, events as places in `EVENTS`.  `structured` brings the first to the second and says which rows
-are no records; `records` gives the records of rows, `from_rows` the rows of records.
+microseconds since 1970, events as places in `EVENTS`.  `screened` says what is known of rows of a file without taking
+each apart; `structured` brings them to the second form, and says which are no records; `records` gives the records of
+rows, `from_rows` the rows of records.
 """
 
 import importlib
@@ -150,6 +151,25 @@ def _fits(found: pa.DataType, kind: Kind) -> bool:
     return bool(pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found))
 
 
+def sound(stored: pa.RecordBatch) -> pa.RecordBatch:
+    """
+    Rows of a file as others here can take them.
+
+    Raises:
+        pyarrow.ArrowIndexError: A dictionary has no such place; a reader does not look.
+    """
+    for name in stored.schema.names:
+        column = stored.column(name)
+        if pa.types.is_dictionary(column.type):
+            codes, there = _numbers(column.indices), _there(column)
+            codes = codes if there is None else codes[there]
+            if len(codes) and not 0 <= codes.min() <= codes.max() < len(column.dictionary):
+                raise pa.ArrowIndexError(f"the column {name} names what is not in its dictionary")
+        elif pa.types.is_string_view(column.type):  # of which Arrow cannot take some
+            stored = stored.set_column(stored.schema.get_field_index(name), name, column.cast(pa.large_string()))
+    return stored
+
+
 def structured(stored: pa.RecordBatch, lines: Any) -> tuple[pa.RecordBatch, list[Refused]]:
     """
     Take rows of a file.
@@ -174,8 +194,8 @@ def structured(stored: pa.RecordBatch, lines: Any) -> tuple[pa.RecordBatch, list
                 wrong |= ~_there(held[name])
     codes = _codes(stored.column("event"))
     wrong |= ~_belong(codes, {name: _there(held[name]) for name in FIELDS if held[name].null_count < size})
-    held["event"] = _array(codes)
-    held["line"] = _array(lines)
+    held["event"] = column_of(codes)
+    held["line"] = column_of(lines)
     batch = pa.RecordBatch.from_arrays([held[name] for name in COLUMNS.names], schema=COLUMNS)
     if not wrong.any():
         return batch, []
@@ -199,7 +219,7 @@ def _belong(codes: Any, there: Mapping[str, Any]) -> Any:
     return (codes >= 0) & ((found & ~_MAY[codes]) | (_MUST[codes] & ~found) == 0)
 
 
-def _array(values: Any) -> pa.Array:
+def column_of(values: Any) -> pa.Array:
     """NumPy's whole numbers as a column. What pyarrow has for that loads pandas, if there is one: half a second."""
     return pa.Array.from_buffers(_WHOLE[values.dtype.itemsize], len(values), [None, pa.py_buffer(values)])
 
@@ -217,9 +237,10 @@ def _there(column: pa.Array) -> Any:
 
 
 def _numbers(column: pa.Array) -> Any:
-    """The values of a column of whole numbers; anything where there is none."""
+    """The values of a column of whole numbers or times; anything where there is none."""
     data, start = column.buffers()[1], column.offset
-    values = np.frombuffer(data or b"", f"i{column.type.bit_width // 8}")
+    sign = "u" if pa.types.is_unsigned_integer(column.type) else "i"
+    values = np.frombuffer(data or b"", f"{sign}{column.type.bit_width // 8}")
     return values[start : start + len(column)] if data else np.zeros(len(column), np.int64)
 
 
@@ -246,10 +267,11 @@ def _codes(column: pa.Array) -> Any:
     if not pa.types.is_dictionary(column.type):
         found = compute().index_in(column.cast(pa.large_string()), value_set=_tags().cast(pa.large_string()))
         return found.fill_null(-1).cast(pa.int8()).to_numpy()
-    known = [_CODES.get(text, -1) for text in _texts(column.dictionary).bytes()]
-    codes, there = np.array([*known, -1], np.int8), _there(column)
-    indices = _numbers(column.indices)
-    return codes[indices if there is None else np.where(there, indices, -1)]
+    known = np.array([*(_CODES.get(text, -1) for text in _texts(_spelled(column.dictionary)).bytes()), -1], np.int8)
+    if (named := _there(column.dictionary)) is not None:
+        known[:-1][~named] = -1
+    indices, there = _numbers(column.indices), _there(column)
+    return known[indices if there is None else np.where(there, indices, -1)]
 
 
 _CODES = {cls.tag.encode(): code for code, cls in enumerate(EVENTS)}
@@ -345,16 +367,17 @@ def screened(stored: pa.RecordBatch) -> Columns:
     there = {name: _there(column) for name, column in columns.items() if column.null_count < size}
     if not there.keys() >= ENVELOPE.keys() - {"event"}:
         return Columns.unknown(size)
-    names, whose = _names(columns["batch_id"])
+    names, name = _names(columns["batch_id"])
+    whose = np.arange(size) if name is None else name
     codes = _codes(stored.column("event"))
     plain = names.fine[whose] & _belong(codes, there)
     values: dict[str, Any] = {}
-    for name, has in there.items():
-        if name in ENVELOPE and has is not None:
+    for field, has in there.items():
+        if field in ENVELOPE and has is not None:
             plain &= has
-        if _KIND_OF[name] != "text":
-            numbers, fine = _read(columns[name], _KIND_OF[name])
-            values[name] = numbers, has
+        if _KIND_OF[field] != "text":
+            numbers, fine = _read(columns[field], _KIND_OF[field])
+            values[field] = numbers, has
             if fine is not None:
                 plain &= fine if has is None else fine | ~has
     version, _ = values["version"]
@@ -368,7 +391,7 @@ def screened(stored: pa.RecordBatch) -> Columns:
         url[rows] = keys = np.array([_url(text, urls) for text in texts.bytes()], np.uint64)
         plain[rows] &= keys != 0
     found = _facts(plain, version, codes.astype(np.int64), values, url)
-    return Columns(**attrs.asdict(found, recurse=False), name=whose, key=names.key, ids=names.ids, urls=urls)
+    return Columns(**attrs.asdict(found, recurse=False), name=name, key=names.key, ids=names.ids, urls=urls)
 
 
 _OTHERS = [(name, kind) for name, kind in _KIND_OF.items() if name != "event"]
@@ -389,29 +412,29 @@ def _read(column: pa.Array, kind: Kind) -> tuple[Any, Any]:
 
 def _spelled(column: pa.Array) -> pa.Array:
     """A column of texts, one for each row."""
-    return column if column.type in _SPELLED else column.cast(pa.large_string())
+    return column if column.type in _OFFSETS else column.cast(pa.large_string())
 
 
-_SPELLED = {pa.string(): np.int32, pa.large_string(): np.int64}
+_OFFSETS = {pa.string(): np.int32, pa.large_string(): np.int64}
 
 
 def _texts(column: pa.Array) -> Texts:
-    column = _spelled(column)
+    """The texts of a column that is `_spelled`; anything where there is none."""
     _, offsets, data = column.buffers()
-    ends = np.frombuffer(offsets or bytes(8), _SPELLED[column.type])[column.offset : column.offset + len(column) + 1]
+    ends = np.frombuffer(offsets or bytes(8), _OFFSETS[column.type])[column.offset : column.offset + len(column) + 1]
     first, last = ends[0], ends[-1]
     starts = (ends - first).astype(np.int64)
     return Texts(Buffer(memoryview(data or b"")[first:last]), starts[:-1], np.diff(starts))
 
 
 def _names(column: pa.Array) -> tuple[Names, Any]:
-    """The names among batch ids, and which of them each is; any name where there is none."""
-    if pa.types.is_dictionary(column.type):
-        codes, there = _numbers(column.indices), _there(column)
-        texts, codes = _texts(column.dictionary), codes if there is None else np.where(there, codes, 0)
-    else:
-        texts, codes = _texts(column), np.arange(len(column))
-    return Names.of(texts), codes.astype(np.uint16 if len(texts.sizes) <= 1 << 16 else np.uint32)
+    """The names among batch ids, and which of them each is, any name where there is none; None if each has its own."""
+    if not pa.types.is_dictionary(column.type):
+        return Names.of(_texts(column)), None
+    codes, there = _numbers(column.indices), _there(column)
+    names = Names.of(_texts(_spelled(column.dictionary)))
+    small = np.uint16 if len(names.key) <= 1 << 16 else np.uint32
+    return names, (codes if there is None else np.where(there, codes, 0)).astype(small)
 
 
 def _some(column: pa.Array, there: Any) -> tuple[Any, Texts]:
@@ -424,6 +447,7 @@ def _some(column: pa.Array, there: Any) -> tuple[Any, Texts]:
 
 
 def _url(text: bytes, urls: dict[int, str]) -> int:
+    """The number that stands for a URL; 0 if it is no text, or if the number stands for another."""
     try:
         return known_url(text.decode(), urls)
     except UnicodeDecodeError:
@@ -431,6 +455,8 @@ def _url(text: bytes, urls: dict[int, str]) -> int:
 
 
 def _facts(plain: Any, version: Any, tag: Any, values: Mapping[str, Any], url: Any) -> Facts:
+    """Facts of *values*, which are numbers by name, each with the rows that have it (None: all)."""
+
     def laid(into: Any, *names: str) -> Any:
         for name in names:
             if name in values:
@@ -480,7 +506,7 @@ def records(batch: pa.RecordBatch, file: str | Sequence[str]) -> list[Record]:
     for code, cls in enumerate(EVENTS):
         rows = np.flatnonzero(codes == code)
         if len(rows):
-            part = batch if len(rows) == len(events) else batch.take(pa.array(rows))
+            part = batch if len(rows) == len(events) else batch.take(column_of(rows))
             arguments = [_values(part, field.name, field.type) for field in attrs.fields(cls)]
             for row, event in zip(rows.tolist(), map(_NEW[code], *arguments), strict=True):
                 events[row] = event

@@ -110,7 +110,7 @@ class Reading:
                 for batch in _group(file, group, rows, threads=threads):
                     read += batch.num_rows
                     self.rows_read = read
-                    yield batch
+                    yield columns.sound(batch)
 
     def pieces(self, jobs: int = 1) -> Iterator["Piece"]:
         """
@@ -137,12 +137,12 @@ class Reading:
         error: LogError | None = None
         try:
             for batch in self.stored(_AT_ONCE, threads=False):
+                if held and (size + batch.num_rows > _AT_ONCE or length + batch.nbytes > 8 * columns.BYTES):
+                    yield piece()
+                    held, size, length = [], 0, 0
                 held.append(batch)
                 size += batch.num_rows
                 length += batch.nbytes
-                if size >= _AT_ONCE or length >= 8 * columns.BYTES:
-                    yield piece()
-                    held, size, length = [], 0, 0
         except LogError as caught:
             error = caught
         if size:
@@ -233,7 +233,7 @@ class Piece:
         if not rows:  # as a rule
             return
         places = np.array(rows, np.int64)
-        batch, found = columns.structured(self._batch.take(pa.array(places)), self._first + places)
+        batch, found = columns.structured(self._batch.take(columns.column_of(places)), self._first + places)
         refused = dict(found)
         records = iter(columns.records(batch, self.path))
         for place, row in enumerate(rows):

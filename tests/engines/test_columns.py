@@ -286,6 +286,24 @@ class TestPlainRows:
             one for one in ["msgbatch_01"] if one in ids
         ]
 
+    @pytest.mark.parametrize("type_", [pa.int8(), pa.uint8(), pa.int32()])
+    def test_may_have_any_dictionary_of_events(self, type_: Any) -> None:
+        tags = [f"x{number}" for number in range(200 if type_ != pa.int8() else 100)] + changed().column(
+            "event"
+        ).to_pylist()
+        codes = pa.array(range(len(tags) - 6, len(tags)), type_)
+        batch = changed(event=pa.DictionaryArray.from_arrays(codes, pa.array(tags)))
+        assert taken(batch) == (records(), [])
+        assert screened(batch, dict(enumerate(records()))) == [0, 1, 2, 3, 4, 5]
+
+    def test_have_a_tag_even_if_what_is_null_looks_like_one(self) -> None:
+        tags = pa.array(changed().column("event").to_pylist())
+        bits = pa.py_buffer(np.packbits([0, 1, 1, 1, 1, 1], bitorder="little"))
+        null = pa.Array.from_buffers(tags.type, 6, [bits, *tags.buffers()[1:]])
+        batch = changed(event=pa.DictionaryArray.from_arrays(pa.array(range(6), pa.int8()), null))
+        assert columns.screened(batch).plain.tolist() == [False, True, True, True, True, True]
+        assert [row for row, _ in columns.structured(batch, np.arange(6))[1]] == [0]
+
 
 class TestBlocks:
     def test_long_texts_make_small_blocks(self) -> None:

@@ -171,6 +171,49 @@ class TestRowsAsColumns:
         monkeypatch.setattr(parquet.Reading, "stored", stored)
         reports(path, monkeypatch)
 
+    @pytest.mark.parametrize("type_", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+    def test_texts_of_another_type(self, path: Path, type_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = table(*life("x", (*LIFE, DELETED)), *life("y"))
+        for name in ("batch_id", "event_id", "id", "results_url"):
+            column = batch.column(name)
+            held = column.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else column.cast(type_)
+            batch = batch.set_column(batch.schema.get_field_index(name), name, held)
+        pq.write_table(pa.Table.from_batches([batch]), path)
+        assert [one.rule.id for one in reports(path, monkeypatch).findings] == ["T1"]
+
+    def test_ids_that_are_no_dictionary_are_judged_as_columns_too(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batch = table(*life("x"), *life("y"))
+        monkeypatch.setattr(parquet, "_group", lambda *_, **__: iter([batch.slice(0, 8), batch.slice(8)]))
+        parquet.write(path, [*life("x"), *life("y")])
+        reducer = Reducer(lc.HOSTED)
+        assert list(reducer.run(parquet.Reading(path))) == []
+        assert (reducer.streams, reducer.totals().events) == ({}, 12)
+
+    @pytest.mark.parametrize("name", ["batch_id", "event"])
+    @pytest.mark.parametrize("place", [-1, 2, 127])
+    def test_a_place_that_its_dictionary_does_not_have(
+        self, path: Path, name: str, place: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batch = table(*life("x")[:1], *life("y")[:2])
+        codes = pa.DictionaryArray.from_arrays(
+            pa.array([0, None, place], pa.int8()), pa.array(["x", "created"]), safe=False
+        )
+        broken = batch.set_column(batch.schema.get_field_index(name), name, codes)
+        parquet.write(path, life("x"))
+        monkeypatch.setattr(parquet, "_group", lambda *_, **__: iter([broken]))
+        for found in (parquet.Reading(path), iter(parquet.Reading(path))):
+            with pytest.raises(lc.LogError, match=f"the column {name} names what is not in its dictionary"):
+                list(lc.audit(found))
+
+    def test_a_piece_is_no_longer_than_it_has_to_be(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        parquet.write(path, [*life("x"), *life("y"), *life("z")])
+        batch = next(parquet.Reading(path).stored(100))
+        monkeypatch.setattr(parquet, "_group", lambda *_, **__: iter([batch] * 5))
+        monkeypatch.setattr(columns, "BYTES", batch.nbytes // 4 + 1)
+        assert [len(piece) for piece in parquet.Reading(path).pieces()] == [36, 36, 18]
+
     def test_urls_whose_keys_are_the_same(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lifecycle.columns, "url_key", lambda _: 1)
         ended = [attrs.evolve(ENDED, results_url=f"https://x/{number // 2}") for number in range(8)]
