@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,7 +226,7 @@ def audit(paths: Sequence[str], profile: Profile, form: Format, how: How) -> int
             elif form == "json":
                 _write_audit(done)
             else:
-                _write_table(done)
+                _write_table(done, whole=broken_off is None)
         if broken_off is not None:
             raise broken_off
         if page is not None:
@@ -270,7 +271,8 @@ def _by_spark(records: Input, profile: Profile, how: How) -> Audit:
     if records.stores or STDIN in records.names:
         raise UsageError("the engine spark reads files, which every worker can open; `lifecycle convert` makes one")
     spark: Any = bulk("spark")
-    with spark.session(how.master or "local[*]") as session:
+    with warnings.catch_warnings(), spark.session(how.master or "local[*]") as session:
+        warnings.simplefilter("ignore", FutureWarning)  # PySpark warns of any pandas 3; we use none of it
         done: Audit = spark.audit(
             records.names,
             session=session,
@@ -345,7 +347,7 @@ def _write_audit(done: Audit) -> None:
     write("\n}\n")
 
 
-def _write_table(done: Audit) -> None:
+def _write_table(done: Audit, *, whole: bool) -> None:
     tally = Tally(most=_WORST)
     table = Table(*FINDING_TITLES)
     for finding in tally.over(done.findings):
@@ -371,10 +373,10 @@ def _write_table(done: Audit) -> None:
             )
             table.add(one.batch_id, f"{one.findings:,}", rules, place_text(one.first))
         table.finish()
-    _write_summary(done)
+    _write_summary(done, whole=whole)
 
 
-def _write_summary(done: Audit) -> None:
+def _write_summary(done: Audit, *, whole: bool) -> None:
     tiers = done.findings.tiers
     total = sum(tiers.values())
     phases = ", ".join(f"{count:,} {phase}" for phase, count in done.phases.items() if count)
@@ -386,7 +388,8 @@ def _write_summary(done: Audit) -> None:
     prose = Prose()
     if total:
         prose.add(0)
-    prose.add(0, f"{seen} ({phases}): {found}" if phases else f"{seen}: {found}")
+    told = f"{seen} ({phases}): {found}" if phases else f"{seen}: {found}"
+    prose.add(0, told if whole else f"{told}; the rest could not be read")
 
 
 # -------------------------------------------------------------------------------------------------------------- show

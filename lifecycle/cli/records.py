@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle import LAWS, EngineError, LogError, Profile, Record, StoreError, StreamNotFound, log
@@ -172,7 +173,7 @@ class Input:
 
     Raises:
         UsageError: Standard input is named twice.
-        LogError: A file is not there, or is Parquet but no log.
+        LogError: A file is not there, or is Parquet but no log; or a folder has no Parquet.
         StoreError: A store is not there, or cannot be opened.
         EngineError: A file is Parquet, and what reads it is not installed.
     """
@@ -184,6 +185,9 @@ class Input:
         self._until = until
         self._readings: list[log.Reading | parquet.Reading] = []
         self._torn: list[LogError] = []
+        for path in paths:
+            if not is_url(path) and Path(path).is_dir():
+                raise LogError(path, None, "cannot be read: a folder without Parquet; name its files")
         total = check_paths([path for path in paths if not is_url(path)])
         self.parquet: dict[int, parquet.Reading] = {
             place: bulk("parquet").Reading(path)

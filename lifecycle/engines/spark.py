@@ -351,7 +351,7 @@ def audit_dataframe(
         order: Whether the records of a stream are judged in the order of the log, which is that of the paths of its
             files, then line; or of their versions (ties by the path, then line).
         partitions: In how many partitions the streams are judged; by default as many as Spark finds right
-            (``spark.sql.shuffle.partitions``).
+            (``spark.sql.shuffle.partitions``), but no more than there are parts to read, or cores.
 
     Returns:
         The findings, sorted, and the totals.
@@ -366,7 +366,10 @@ def audit_dataframe(
         raise TypeError(f"df: expected a data frame of Spark, got {df!r}")
     _check(order, partitions)
     with _spoken():
-        return _audited(_placed(df), None, profile, order, partitions)
+        rows = _placed(df)
+        if partitions is None:
+            partitions = _usual(df.sparkSession, df.rdd.getNumPartitions())
+        return _audited(rows, None, profile, order, partitions)
 
 
 def audit(
@@ -410,7 +413,15 @@ def audit(
     with _spoken():
         rows = _each(session, _Reader(parts), len(parts), _ROWS)
         files = _Files(names, parts, lambda some: _each(session, _Counter(some), len(some), _COUNTED).collect())
+        if partitions is None:
+            partitions = _usual(session, len(parts))
         return _audited(rows, files, profile, order, partitions, on_torn)
+
+
+def _usual(session: SparkSession, parts: int) -> int:
+    """In how many partitions a log is judged that is read in so many parts: each takes a moment to start."""
+    most = int(session.conf.get("spark.sql.shuffle.partitions") or parts)
+    return max(1, min(most, max(parts, session.sparkContext.defaultParallelism)))
 
 
 def _parts(names: Sequence[str]) -> Iterator[_Part]:
@@ -532,14 +543,17 @@ def _audited(
     files: _Files | None,
     profile: Profile,
     order: Order,
-    partitions: int | None,
+    partitions: int,
     on_torn: Callable[[LogError], object] | None = None,
 ) -> Audit:
     # What is no record has no stream: it goes anywhere, or else a partition would have all of it.
     by = ["batch_id"] if files is None else ["batch_id", "refused"]
-    together = rows.repartition(*by) if partitions is None else rows.repartition(partitions, *by)
+    together = rows.repartition(partitions, *by)
     judge = _Judge(profile, None if files is None else len(files.names))
-    found = _mapped(together.sortWithinPartitions(*_KEYS[order]), judge, _FOUND)
+    # Batches may come in any order. Spark compares eight bytes of the first key before it looks at rows, and those of a
+    # batch id are the same in all.
+    ordered = together.sortWithinPartitions(f.xxhash64("batch_id"), *_KEYS[order])
+    found = _mapped(ordered, judge, _FOUND)
     found = found.persist(StorageLevel.DISK_ONLY)
     try:
         # Whatever is asked for first has all of it done, and kept where it was done.
@@ -694,10 +708,10 @@ def session(master: str = "local[*]", *, settings: Mapping[str, str] | None = No
             raise EngineError(f"this process has a session of Spark at {active.master}, and cannot have two")
         yield SparkSession(active)
         return
-    _check_java()
     is_local = _LOCAL.fullmatch(master) is not None
     if not is_local:
         _check_master(master)
+    _check_java()
     config = SparkConf(loadDefaults=False).setAll([*_SETTINGS.items(), ("spark.master", master)])
     if is_local:  # no other machine has to find us, and none shall
         config.setAll([("spark.driver.host", "127.0.0.1"), ("spark.driver.bindAddress", "127.0.0.1")])
@@ -734,19 +748,22 @@ def _launched(config: SparkConf, said: IO[bytes]) -> Any:
     except PySparkException:
         said.seek(0)
         text = said.read().decode(errors="replace")
-    if "UnsupportedClassVersionError" in text or "jdk.incubator.vector" in text:
+    if "UnsupportedClassVersionError" in text or "jdk.incubator.vector not found" in text:
         raise EngineError("Spark needs a Java 17 or later that is complete, and JAVA_HOME or PATH leads to another")
     raise EngineError(f"Java did not start ({_first(text)})")
 
 
 def _first(text: str) -> str:
-    return next((line.strip()[:300] for line in text.splitlines() if line.strip()), "it did not say why")
+    lines = (line.strip()[:300] for line in text.splitlines() if not line.startswith("WARNING"))
+    return next(filter(None, lines), "it did not say why")
 
 
 def _check_master(master: str) -> None:
     """See that something listens there, for Spark itself would try for a minute."""
-    if not master.startswith("spark://"):
+    if master == "yarn" or master.startswith("k8s://"):
         return  # whoever manages the cluster is found in its own way
+    if not master.startswith("spark://"):
+        raise EngineError(f"{master!r} is no master: expected local[2], spark://host:7077, yarn or k8s://host:port")
     reason = ""
     for address in master.removeprefix("spark://").split(","):
         try:

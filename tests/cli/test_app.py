@@ -234,6 +234,13 @@ class TestFilesThatCannotBeRead:
         status, out, err = lifecycle("audit", str(path), "--profile", "hosted")
         assert (status, err.count("\n")) == (3, 1)
         assert len(out.splitlines()) == len((GOLDEN / "audit.txt").read_text().splitlines())
+        assert out.endswith("; the rest could not be read\n")
+
+    def test_a_folder_without_parquet(self, tmp_path: Path) -> None:
+        (tmp_path / "night.jsonl").write_bytes(b"")
+        status, out, err = lifecycle("audit", str(tmp_path))
+        assert (status, out) == (3, "")
+        assert err == f"lifecycle: {tmp_path}: cannot be read: a folder without Parquet; name its files\n"
 
     @pytest.mark.parametrize("reader", READERS)
     def test_an_empty_file_is_clean(self, reader: list[str], tmp_path: Path) -> None:

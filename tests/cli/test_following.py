@@ -62,6 +62,11 @@ def test_a_finding_is_a_line(path: Path) -> None:
     assert err == "lifecycle: 5 events of 1 batch (1 deleted): 1 finding (1 law)\n"
 
 
+def test_a_pattern_stands_for_the_files_that_are_there(path: Path) -> None:
+    status, out, _ = lifecycle("audit", "--follow", "night.*", "--until-end", cwd=path.parent)
+    assert (status, out.partition(":")[0]) == (1, "night.jsonl")
+
+
 def test_a_finding_is_a_line_of_json_as_without_following(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"{}\n")

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -276,7 +277,8 @@ class TestTheSession:
         ("said", "word"),
         [
             ("Error: LinkageError java.lang.UnsupportedClassVersionError: org/apache/...", "Java 17"),
-            ("out of luck", "(out of luck)"),
+            ("Module jdk.incubator.vector not found", "Java 17"),
+            ("WARNING: Using incubator modules: jdk.incubator.vector\n\nout of luck", "(out of luck)"),
         ],
     )
     # PySpark leaves the pipe to a Java that has not started.
@@ -310,6 +312,22 @@ class TestTheSession:
             closed.bind(("127.0.0.1", 0))
             spark._check_master(f"spark://127.0.0.1:{closed.getsockname()[1]},127.0.0.1:{server.getsockname()[1]}")
         spark._check_master("yarn")
+        spark._check_master("k8s://https://127.0.0.1:443")
+
+    @pytest.mark.parametrize("master", ["foo://x", "", "127.0.0.1:7077"])
+    def test_what_is_no_master_is_told(self, master: str) -> None:
+        with pytest.raises(lc.EngineError) as caught, spark.session(master):
+            pass
+        assert f"{master!r} is no master" in caught.value.reason
+
+    @pytest.mark.parametrize(
+        ("parts", "cores", "found"), [(1, 2, 2), (50, 2, 50), (500, 2, 200), (1, 300, 200), (0, 1, 1)]
+    )
+    def test_a_short_log_has_few_partitions(self, parts: int, cores: int, found: int) -> None:
+        some: Any = SimpleNamespace(
+            conf={"spark.sql.shuffle.partitions": "200"}, sparkContext=SimpleNamespace(defaultParallelism=cores)
+        )
+        assert spark._usual(some, parts) == found
 
     def test_java_that_does_not_end_is_killed(self) -> None:
         class Gateway:
