@@ -52,7 +52,7 @@ class LifecycleError(Exception):
     """Whatever this package raises on purpose, except a plain `TypeError` or `ValueError` for a value's own type."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)  # or its notes would not be pickled
 class IllegalEvent(LifecycleError):
     """An event that its history does not admit. The history is wrong, or the event is: trying again changes nothing."""
 
@@ -69,7 +69,7 @@ class IllegalEvent(LifecycleError):
         return place + ("" if batch_id is None else f"batch {quoted(batch_id)}: ")
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class IllegalTransition(IllegalEvent):
     """The phase has no such arrow (rule T1)."""
 
@@ -87,7 +87,7 @@ class IllegalTransition(IllegalEvent):
         )
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class RuleBroken(IllegalEvent):
     """The arrow exists, but what the event says breaks a law, or a contract rule of the profile."""
 
@@ -109,7 +109,7 @@ class EmptyStream(LifecycleError, ValueError):
         return "no events and no start: a batch begins with a Created event; pass one, or pass start="
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class CommandRejected(LifecycleError):
     """The batch is not where the command could be done. Nothing was recorded."""
 
@@ -131,7 +131,7 @@ class CommandRejected(LifecycleError):
         return f"{type(self.command).__name__} rejected ({self.rule.id}): {self.reason}. Nothing was recorded.{answer}"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class SnapshotConflict(LifecycleError):
     """A snapshot that cannot be, or that contradicts what is known of its batch. Ask the server; nothing changed."""
 
@@ -156,7 +156,7 @@ class SnapshotConflict(LifecycleError):
         return f"batch {quoted(self.snapshot.id)}: {reason}. Nothing changed; ask the server again."
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class WireError(LifecycleError, ValueError):
     """A body or a value that is not of the wire's form. The sender has to mend it."""
 
@@ -167,7 +167,7 @@ class WireError(LifecycleError, ValueError):
         return "; ".join(f"{path}: {message}" for path, message in self.problems)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class LogError(LifecycleError, ValueError):
     """A log that cannot be read or written, or one line of it that is no record."""
 
@@ -188,7 +188,7 @@ class LogError(LifecycleError, ValueError):
         return f"{place}: {self.reason}"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class TrackerError(LifecycleError):
     """A client that cannot ask, such as one the key of which is refused. What was tracked until then is in the log."""
 
@@ -259,7 +259,7 @@ class StreamNotFound(StoreError, LookupError):
         self.forgotten = forgotten
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, getstate_setstate=False)
 class EngineError(LifecycleError):
     """What sorts a long log has not enough memory or room on the disk, or is not installed. Nothing was judged."""
 

@@ -41,20 +41,23 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_pickles_with_all_its_fields(error: lc.LifecycleError) -> None:
-    again = pickle.loads(pickle.dumps(error))
+def test_an_error_pickles_with_all_its_fields_and_notes(error: lc.LifecycleError) -> None:
+    noted = copy.copy(error)
+    noted.add_note("seen in the night")
+    again = pickle.loads(pickle.dumps(noted))
     assert type(again) is type(error)
     assert again.args == error.args
-    assert str(again) == str(error)
-    assert vars(again) == vars(error)
-    assert str(copy.copy(error)) == str(error)
+    assert str(again) == str(error) == str(noted)
+    assert again.__notes__ == ["seen in the night"]
+    assert vars(again) == vars(noted)
+    assert "__notes__" not in vars(error)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_can_be_raised_from_another_and_carry_notes(error: lc.LifecycleError) -> None:
-    error.add_note("seen in the night")
     with pytest.raises(type(error)) as found:
-        raise error from KeyError("x")
+        raise copy.copy(error) from KeyError("x")
+    found.value.add_note("seen in the night")
     assert isinstance(found.value.__cause__, KeyError)
 
 
