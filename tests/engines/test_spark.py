@@ -442,8 +442,9 @@ class TestOnACluster:
             frame = session.read.parquet(str(all_in_one))
             report = expected([all_in_one])
             with subtests.test("a data frame says itself where its rows come from"):
-                found = whole(spark.audit_dataframe(frame, profile=lc.HOSTED, partitions=4))
-                assert in_file(found, all_in_one) == report
+                for partitions in (None, 4):
+                    found = whole(spark.audit_dataframe(frame, profile=lc.HOSTED, partitions=partitions))
+                    assert in_file(found, all_in_one) == report
                 assert {each.file for each in found[0]} == {all_in_one.as_uri().replace("file:///", "file:/")}
             with subtests.test("or cannot say it"):
                 capsys.readouterr()
