@@ -178,7 +178,9 @@ class TestRowsAsColumns:
             column = batch.column(name)
             held = column.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else column.cast(type_)
             batch = batch.set_column(batch.schema.get_field_index(name), name, held)
-        pq.write_table(pa.Table.from_batches([batch]), path)
+        parquet.write(path, [*life("x"), *life("y")])
+        # Not every version of pyarrow writes all of them.
+        monkeypatch.setattr(parquet, "_group", lambda *_, **__: iter([batch]))
         assert [one.rule.id for one in reports(path, monkeypatch).findings] == ["T1"]
 
     def test_ids_that_are_no_dictionary_are_judged_as_columns_too(
