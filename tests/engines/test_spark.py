@@ -445,7 +445,7 @@ class TestOnACluster:
                 for partitions in (None, 4):
                     found = whole(spark.audit_dataframe(frame, profile=lc.HOSTED, partitions=partitions))
                     assert in_file(found, all_in_one) == report
-                assert {each.file for each in found[0]} == {all_in_one.as_uri().replace("file:///", "file:/")}
+                    assert {each.file for each in found[0]} == {all_in_one.as_uri().replace("file:///", "file:/")}
             with subtests.test("or cannot say it"):
                 capsys.readouterr()
                 placeless = session.createDataFrame([], frame.schema)
