@@ -241,7 +241,7 @@ else:
 """A log several times over, each time of other batches; quicker to make than one of as many events."""
 _PART = 1_000_000
 _ENOUGH = 10_000_000
-"""So many events are read for each way and size, or more; longer logs have fewer rounds."""
+"""A log is read again as long as no more events than these come to be read in all: long logs have one round."""
 _ALIVE = 200
 """Of so many events one stream is alive at a time: logs of one make have as many events a stream, short or long."""
 START = """

@@ -31,8 +31,8 @@ from lifecycle.cli.output import (
     until_closed,
     write,
 )
-from lifecycle.cli.records import is_url, open_store
-from lifecycle.engines import expanded, is_parquet
+from lifecycle.cli.records import expanded_paths, is_url, open_store
+from lifecycle.engines import is_parquet
 from lifecycle.following import EVERY, FORGET_AFTER, Following
 from lifecycle.following import follow as follow_logs
 from lifecycle.lines import STDIN
@@ -90,7 +90,7 @@ def follow(paths: Sequence[str], profile: Profile, form: Format, how: How, other
         LogError: As for `lifecycle.following.follow`.
         StoreError: A store cannot be read.
     """
-    paths = [name for path in paths for name in ([path] if is_url(path) else expanded([path]))]
+    paths = expanded_paths(paths)
     _check(paths, form, how, others)
     forget_after = parse_span("--forget-after", how.forget_after, FORGET_AFTER)
     every = parse_span("--checkpoint-every", how.every, EVERY)

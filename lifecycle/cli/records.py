@@ -94,6 +94,20 @@ def bulk(module: str) -> "ModuleType":
         raise EngineError(str(error)) from error
 
 
+def expanded_paths(paths: Sequence[str]) -> list[str]:
+    """
+    The files and stores that are meant: patterns and folders as of `lifecycle.engines.expanded`, URLs as they are.
+
+    Raises:
+        LogError: A folder has no Parquet.
+    """
+    found = [name for path in paths for name in ([path] if is_url(path) else expanded([path]))]
+    for path in found:
+        if not is_url(path) and Path(path).is_dir():
+            raise LogError(path, None, "cannot be read: a folder without Parquet; name its files")
+    return found
+
+
 def check_paths(paths: Sequence[str]) -> int | None:
     """
     See whether *paths* can be input at all, before hours are spent on the first of them.
@@ -179,15 +193,12 @@ class Input:
     """
 
     def __init__(self, paths: Sequence[str], batch_id: str | None, until: Until, stack: contextlib.ExitStack) -> None:
-        paths = [name for path in paths for name in ([path] if is_url(path) else expanded([path]))]
+        paths = expanded_paths(paths)
         self._paths = paths
         self._batch_id = batch_id
         self._until = until
         self._readings: list[log.Reading | parquet.Reading] = []
         self._torn: list[LogError] = []
-        for path in paths:
-            if not is_url(path) and Path(path).is_dir():
-                raise LogError(path, None, "cannot be read: a folder without Parquet; name its files")
         total = check_paths([path for path in paths if not is_url(path)])
         self.parquet: dict[int, parquet.Reading] = {
             place: bulk("parquet").Reading(path)

@@ -265,8 +265,7 @@ def _text(column: pa.Array) -> tuple[pa.Array, Any]:
 def _codes(column: pa.Array) -> Any:
     """The places in `EVENTS` of tags; -1 for what is none."""
     if not pa.types.is_dictionary(column.type):
-        found = compute().index_in(column.cast(pa.large_string()), value_set=_tags().cast(pa.large_string()))
-        return found.fill_null(-1).cast(pa.int8()).to_numpy()
+        column = _spelled(column).dictionary_encode()
     known = np.array([*(_CODES.get(text, -1) for text in _texts(_spelled(column.dictionary)).bytes()), -1], np.int8)
     if (named := _there(column.dictionary)) is not None:
         known[:-1][~named] = -1
@@ -346,7 +345,9 @@ def facts(batch: pa.RecordBatch) -> Facts:
     columns = {name: batch.column(name) for name, kind in FIELDS.items() if kind != "text"}
     values = {name: (_numbers(held), _there(held)) for name, held in columns.items() if held.null_count < len(held)}
     version, tag = batch.column("version").to_numpy(), batch.column("event").to_numpy().astype(np.int64)
-    return _facts(named.to_numpy(zero_copy_only=False), version, tag, values, urls.view(np.uint64))
+    found = _facts(named.to_numpy(zero_copy_only=False), version, tag, values, urls.view(np.uint64))
+    found.plain = np.logical_and.reduce([found.plain, *(numbers <= LARGEST for numbers in found.counts.values())])
+    return found
 
 
 def screened(stored: pa.RecordBatch) -> Columns:
@@ -468,7 +469,7 @@ def _facts(plain: Any, version: Any, tag: Any, values: Mapping[str, Any], url: A
     counts = {name: laid(np.zeros(size, np.int64), name) for name in COUNTS}
     laid(counts[COUNTS[0]], "request_count")  # no event has both
     return Facts(
-        plain=np.logical_and.reduce([plain, *(numbers <= LARGEST for numbers in counts.values())]),
+        plain=plain,
         version=version,
         tag=tag,
         at=laid(np.full(size, NULL), *_MOMENTS),  # no event has two

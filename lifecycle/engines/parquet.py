@@ -83,13 +83,13 @@ class Reading:
         Raises:
             LogError: It cannot be read to its end. What stands before has been given.
         """
-        read = sum(self.groups[: groups.start]) if groups else 0  # somebody else may read this at the same time
-        for stored in self.stored(rows or columns.ROWS, groups=groups, threads=threads):
-            first, read = read + 1, read + stored.num_rows
-            batch, refused = columns.structured(stored, np.arange(first, read + 1))
+        for first, stored in self.stored(rows or columns.ROWS, groups=groups, threads=threads):
+            batch, refused = columns.structured(stored, np.arange(first, first + stored.num_rows))
             yield batch, [columns.refusal(self.path, first + row, problems) for row, problems in refused]
 
-    def stored(self, rows: int, *, groups: range | None = None, threads: bool = True) -> Iterator[pa.RecordBatch]:
+    def stored(
+        self, rows: int, *, groups: range | None = None, threads: bool = True
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """
         Read it, in parts that are as they are in the file.
 
@@ -98,19 +98,22 @@ class Reading:
             groups: As for `blocks`.
             threads: As for `blocks`.
 
+        Yields:
+            The row of the file where a part starts, from 1; and the part.
+
         Raises:
             LogError: As for `blocks`.
         """
         groups = range(len(self.groups)) if groups is None else groups
-        read = sum(self.groups[: groups.start])
+        read = sum(self.groups[: groups.start])  # its own, for somebody else may read this at the same time
         self.rows_read = read
         with self._opened() as file:
             # Each group is asked for by itself, or else more and more of them would be held.
             for group in groups:
                 for batch in _group(file, group, rows, threads=threads):
-                    read += batch.num_rows
+                    first, read = read + 1, read + batch.num_rows
                     self.rows_read = read
-                    yield columns.sound(batch)
+                    yield first, columns.sound(batch)
 
     def pieces(self, jobs: int = 1) -> Iterator["Piece"]:
         """
@@ -127,26 +130,21 @@ class Reading:
 
     def _pieces(self) -> Iterator["Piece"]:
         held: list[pa.RecordBatch] = []
-        size = length = done = 0
-
-        def piece() -> Piece:
-            nonlocal done
-            done += size
-            return Piece(self.path, held, done - size + 1)
-
+        start = size = length = 0
         error: LogError | None = None
         try:
-            for batch in self.stored(_AT_ONCE, threads=False):
+            for first, batch in self.stored(_AT_ONCE, threads=False):
                 if held and (size + batch.num_rows > _AT_ONCE or length + batch.nbytes > 8 * columns.BYTES):
-                    yield piece()
+                    yield Piece(self.path, held, start)
                     held, size, length = [], 0, 0
+                start = start if held else first
                 held.append(batch)
                 size += batch.num_rows
                 length += batch.nbytes
         except LogError as caught:
             error = caught
-        if size:
-            yield piece()
+        if held:
+            yield Piece(self.path, held, start)
         if error is not None:
             raise error
 

@@ -161,12 +161,12 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x"), *life("y"), *life("x")[:2]])
         as_written = parquet.Reading.stored
 
-        def stored(reading: parquet.Reading, rows: int, **more: Any) -> Iterator[pa.RecordBatch]:
-            for batch in as_written(reading, rows, **more):
+        def stored(reading: parquet.Reading, rows: int, **more: Any) -> Iterator[tuple[int, pa.RecordBatch]]:
+            for first, batch in as_written(reading, rows, **more):
                 column = batch.column("batch_id")
                 indices = column.indices.to_numpy() + len(column.dictionary) * (np.arange(len(column)) % 2)
                 twice = pa.concat_arrays([column.dictionary] * 2)
-                yield batch.set_column(0, "batch_id", pa.DictionaryArray.from_arrays(pa.array(indices), twice))
+                yield first, batch.set_column(0, "batch_id", pa.DictionaryArray.from_arrays(pa.array(indices), twice))
 
         monkeypatch.setattr(parquet.Reading, "stored", stored)
         reports(path, monkeypatch)
@@ -211,7 +211,7 @@ class TestRowsAsColumns:
 
     def test_a_piece_is_no_longer_than_it_has_to_be(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         parquet.write(path, [*life("x"), *life("y"), *life("z")])
-        batch = next(parquet.Reading(path).stored(100))
+        _, batch = next(parquet.Reading(path).stored(100))
         monkeypatch.setattr(parquet, "_group", lambda *_, **__: iter([batch] * 5))
         monkeypatch.setattr(columns, "BYTES", batch.nbytes // 4 + 1)
         assert [len(piece) for piece in parquet.Reading(path).pieces()] == [36, 36, 18]
@@ -238,7 +238,7 @@ class TestRowsAsColumns:
         parquet.write(path, [*life("x", (*LIFE, DELETED)), *life("y")])
         read = parquet.Reading(path)
 
-        def breaking(rows: int, *, threads: bool) -> Iterator[pa.RecordBatch]:
+        def breaking(rows: int, *, threads: bool) -> Iterator[tuple[int, pa.RecordBatch]]:
             yield from parquet.Reading.stored(read, rows, threads=threads)
             raise lc.LogError(str(path), None, "broken")
 
